@@ -1,0 +1,35 @@
+# What every target shares: one flag set, one way to declare a library, a program and a test.
+
+add_library(lectern_flags INTERFACE)
+target_include_directories(lectern_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_features(lectern_flags INTERFACE cxx_std_20)
+target_compile_options(lectern_flags INTERFACE
+  -Wall -Wextra -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual)
+if(LECTERN_SANITIZE)
+  target_compile_options(lectern_flags INTERFACE -fsanitize=${LECTERN_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(lectern_flags INTERFACE -fsanitize=${LECTERN_SANITIZE})
+endif()
+
+# lectern_library(NAME sources...): a static library of the folder it is called in.
+function(lectern_library name)
+  add_library(${name} STATIC ${ARGN})
+  target_link_libraries(${name} PUBLIC lectern_flags)
+endfunction()
+
+# lectern_test(NAME SOURCES a.cpp b.cpp LIBRARIES x y [LABELS slow]): a GoogleTest program, one ctest entry per file of
+# sources; data files are found through LECTERN_SOURCE_DIR.
+function(lectern_test name)
+  cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;LIBRARIES;LABELS" ${ARGN})
+  add_executable(${name} ${TEST_SOURCES})
+  target_link_libraries(${name} PRIVATE lectern_flags GTest::gtest_main ${TEST_LIBRARIES})
+  target_compile_definitions(${name} PRIVATE LECTERN_SOURCE_DIR="${CMAKE_SOURCE_DIR}" LECTERN_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  foreach(source ${TEST_SOURCES})
+    get_filename_component(file ${source} NAME_WE)
+    set_property(GLOBAL APPEND PROPERTY LECTERN_TEST_FILES ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+  endforeach()
+  if(NOT TEST_TIMEOUT)
+    set(TEST_TIMEOUT 300)
+  endif()
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${TEST_TIMEOUT} LABELS "${TEST_LABELS}")
+endfunction()

@@ -1,0 +1,18 @@
+// Small element-wise operations, all f32; out may alias any input.
+#pragma once
+
+#include "kernels/device.h"
+#include "kernels/tensor.h"
+
+namespace lectern::kernels {
+
+/// out = a + b.
+void add(Stream& stream, ConstTensor a, ConstTensor b, Tensor out);
+/// out = silu(gate) * up, silu(x) = x / (1 + exp(-x)).
+void silu_multiply(Stream& stream, ConstTensor gate, ConstTensor up, Tensor out);
+/// out = x * sigmoid(gate).
+void sigmoid_multiply(Stream& stream, ConstTensor x, ConstTensor gate, Tensor out);
+/// out[t, :] += x[t, :] * sigmoid(gate[t]): the gated shared expert. x, out [T, H]; gate [T].
+void add_sigmoid_scaled(Stream& stream, ConstTensor x, ConstTensor gate, Tensor out);
+
+}  // namespace lectern::kernels

@@ -1,0 +1,48 @@
+// From a question to a saved, checked answer: prompt, engine, citations, coverage. Command line and window share it.
+#pragma once
+
+#include <functional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "app/database_writer.h"
+#include "app/records.h"
+#include "inference/engine.h"
+
+namespace lectern::app {
+
+struct AskOptions {
+  inference::SamplingOptions sampling;
+  std::int64_t max_tokens = 512;
+  double ingest_s = 0;  // for the report
+};
+
+/// Called on the thread that calls ask(), or on the engine's; return quickly.
+struct AskObserver {
+  std::function<void(std::int64_t question, std::int64_t answer)> started;
+  std::function<void(std::int64_t read, std::int64_t total, double seconds_left)> reading;
+  std::function<void(std::string_view text)> text;
+};
+
+/// One thread at a time. Saves the question before it is asked, the partial answer at least every second, and the finished
+/// answer with its citations. Throws lectern::Error or DatabaseError after having saved the message as failed.
+class AnswerService {
+ public:
+  AnswerService(inference::Engine& engine, DatabaseWriter& writer);
+
+  /// Asks after message `parent` (0: after the last message of the shown branch).
+  Message ask(std::int64_t session, const std::string& question, std::int64_t parent, const AskOptions& options,
+              const AskObserver& observer, std::stop_token stop);
+  /// Answers the question of `answer` again, as a branch beside it.
+  Message regenerate(std::int64_t session, std::int64_t answer, const AskOptions& options, const AskObserver& observer,
+                     std::stop_token stop);
+  /// Reads the session's documents into the engine's context without asking (lectern-cli read).
+  AnswerReport read(std::int64_t session, const AskObserver& observer, std::stop_token stop);
+
+ private:
+  inference::Engine& engine_;
+  DatabaseWriter& writer_;
+};
+
+}  // namespace lectern::app

@@ -1,0 +1,49 @@
+// The library: documents by fingerprint, with their text, geometry and full-text index.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/database.h"
+#include "app/records.h"
+#include "documents/document.h"
+
+namespace lectern::app {
+
+/// A passage that the full-text index found.
+struct PassageHit {
+  std::string fingerprint;
+  int page = 0;                     // from 1
+  std::int64_t start = 0, end = 0;  // code points in the page's text
+  std::string text;
+  double score = 0;  // higher is better
+};
+
+/// Works on one connection; writing functions need a read_write one.
+class Library {
+ public:
+  explicit Library(Database& database) : database_(database) {}
+
+  /// Stores the document with its pages and passages (one transaction); a document that is there already only gets its new path.
+  void add(const documents::Document& document, const std::string& collection);
+  bool contains(const std::string& fingerprint) const;
+  std::optional<documents::Document> load(const std::string& fingerprint) const;
+  std::vector<DocumentRow> list() const;
+  std::optional<DocumentRow> row(const std::string& fingerprint) const;
+  /// The document that was read from this path, if the file has not changed since (size and modification time).
+  std::optional<std::string> unchanged(const std::string& path) const;
+  void remove(const std::string& fingerprint);
+  void set_tokens(const std::string& fingerprint, const std::string& model, std::int64_t tokens);
+  std::optional<std::int64_t> tokens(const std::string& fingerprint, const std::string& model) const;
+
+  /// FTS5/BM25 over the passages of these documents (documents.md, "Search"): OR of the words, stop words dropped, title
+  /// weighted; CJK text is found by single characters.
+  std::vector<PassageHit> search(const std::vector<std::string>& fingerprints, const std::string& question, int limit) const;
+
+ private:
+  Database& database_;
+};
+
+}  // namespace lectern::app

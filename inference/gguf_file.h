@@ -1,0 +1,115 @@
+// A GGUF model file (versions 2 and 3, little endian), mapped read-only into memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels/tensor.h"
+
+namespace lectern::inference {
+
+/// Type numbers of metadata values, as in the file.
+enum class GgufType : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, text, array, u64, i64, f64 };
+const char* name(GgufType type);
+
+/// One metadata value: where it lies in the file. Read it through GgufFile's getters.
+struct GgufValue {
+  std::string key;
+  GgufType type = GgufType::u8;
+  GgufType element = GgufType::u8;  // of an array, else equal to `type`
+  std::int64_t count = 1;           // elements of an array
+  std::int64_t offset = 0;          // of the first element, from the start of the file
+};
+
+/// One entry of the tensor directory. Its bytes are known to lie inside the file if `size_bytes` is set.
+struct GgufTensor {
+  std::string name;
+  std::vector<std::int64_t> shape;          // slowest axis first, last axis contiguous, 1 to 4 axes, each >= 1
+  std::uint32_t type_number = 0;            // of the file
+  std::string type_name;                    // "Q4_K"; "type 123" where the number is not known
+  std::optional<kernels::DType> type;       // set if this build can compute with it
+  std::int64_t offset = 0;                  // from the start of the file
+  std::optional<std::int64_t> size_bytes;   // empty where the type's block size is not known
+  std::int64_t elements() const;
+};
+
+/// Opening checks every count, length, offset, size, alignment and name before it is used; a file that lies gets one
+/// Error{bad_file} that names the file and the key or tensor. Immutable afterwards: any number of threads may read.
+/// Views and tensors point into the mapping and live as long as this object.
+class GgufFile {
+ public:
+  /// Throws Error{io} if it cannot be opened, Error{bad_file} or Error{unsupported} for what is in it.
+  explicit GgufFile(const std::filesystem::path& path);
+  /// The same checks on bytes in memory; `name` stands for the file in messages.
+  GgufFile(std::vector<std::byte> bytes, std::string name);
+  ~GgufFile();
+  GgufFile(GgufFile&& other) noexcept;
+  GgufFile& operator=(GgufFile&& other) noexcept;
+
+  const std::string& name() const { return name_; }  // path as given
+  std::int64_t size_bytes() const { return size_; }
+  std::uint32_t version() const { return version_; }
+
+  /// Metadata in the order of the file.
+  const std::vector<GgufValue>& values() const { return values_; }
+  const GgufValue* find(std::string_view key) const;
+  bool has(std::string_view key) const { return find(key) != nullptr; }
+
+  /// Empty if the key is absent; Error{bad_file} naming key and types if it holds something else. integer() takes every
+  /// integer type and booleans that fit, number() integers and floats.
+  std::optional<std::int64_t> integer(std::string_view key) const;
+  std::optional<double> number(std::string_view key) const;
+  std::optional<bool> boolean(std::string_view key) const;
+  std::optional<std::string_view> text(std::string_view key) const;
+  /// The same for arrays.
+  std::optional<std::vector<std::int64_t>> integers(std::string_view key) const;
+  std::optional<std::vector<double>> numbers(std::string_view key) const;
+  std::optional<std::vector<std::string_view>> texts(std::string_view key) const;
+
+  /// The same for keys that must be there: Error{bad_file} naming the missing key.
+  std::int64_t required_integer(std::string_view key) const;
+  double required_number(std::string_view key) const;
+  std::string_view required_text(std::string_view key) const;
+  std::vector<std::int64_t> required_integers(std::string_view key) const;
+  std::vector<std::string_view> required_texts(std::string_view key) const;
+
+  /// Tensors in the order of the file.
+  const std::vector<GgufTensor>& tensors() const { return tensors_; }
+  const GgufTensor* find_tensor(std::string_view name) const;
+  /// A tensor's data, axes slowest first. Error{unsupported} naming tensor and type if this build cannot compute with it.
+  kernels::ConstTensor view(const GgufTensor& tensor) const;
+  /// find_tensor + view; Error{bad_file} if there is none of that name.
+  kernels::ConstTensor required_tensor(std::string_view name) const;
+
+ private:
+  class Parser;
+  struct Mapping;
+
+  void parse();
+  const std::byte* at(std::int64_t offset) const { return data_ + offset; }
+  const GgufValue& required(std::string_view key) const;
+  std::int64_t integer_at(const GgufValue& value, std::int64_t index) const;
+  double number_at(const GgufValue& value, std::int64_t index) const;
+
+  std::string name_;
+  std::unique_ptr<Mapping> mapping_;
+  const std::byte* data_ = nullptr;
+  std::int64_t size_ = 0;
+  std::uint32_t version_ = 0;
+  std::vector<GgufValue> values_;
+  std::vector<GgufTensor> tensors_;
+  std::unordered_map<std::string_view, std::size_t> value_index_;   // keys point into values_
+  std::unordered_map<std::string_view, std::size_t> tensor_index_;  // names point into tensors_
+};
+
+/// Text from a file made fit for a message: control characters and invalid bytes escaped, cut to 80 characters.
+std::string printable(std::string_view text);
+
+}  // namespace lectern::inference

@@ -71,7 +71,8 @@ class Statement {
   sqlite3_stmt* statement_ = nullptr;
 };
 
-/// Rolled back unless committed.
+/// Rolled back unless committed. Takes the write lock at once (read_write), so that it waits for another writer at its
+/// start and nowhere else. Inside another transaction it is a savepoint.
 class Transaction {
  public:
   explicit Transaction(Database& database);
@@ -82,6 +83,7 @@ class Transaction {
 
  private:
   Database* database_;
+  bool nested_;
 };
 
 }  // namespace lectern::app

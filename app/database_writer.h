@@ -5,6 +5,8 @@
 #include <future>
 #include <memory>
 #include <string>
+#include <type_traits>
+#include <utility>
 
 #include "app/database.h"
 
@@ -15,10 +17,12 @@ class DatabaseWriter {
  public:
   explicit DatabaseWriter(const std::string& path);
   ~DatabaseWriter();  // finishes what is queued
+  DatabaseWriter(const DatabaseWriter&) = delete;
+  DatabaseWriter& operator=(const DatabaseWriter&) = delete;
 
   /// Queues a task and returns at once; an error goes to the future.
   std::future<void> post(std::function<void(Database&)> task);
-  /// Queues a task and waits for its value. Never from the GUI thread.
+  /// Queues a task and waits for its value. Never from the GUI thread, nor from inside a task.
   template <class Function>
   auto call(Function task) -> decltype(task(std::declval<Database&>())) {
     using Value = decltype(task(std::declval<Database&>()));

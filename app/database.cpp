@@ -50,10 +50,13 @@ Kind kind_of(int code, int system_error) {
     case Kind::damaged:
       message += "the file is damaged (" + detail + "); move it away and start again, or put back a copy of it";
       break;
-    case Kind::busy: message += "another program is holding it; wait for that program or close it, and try again"; break;
+    case Kind::busy:
+      message += "another program is holding it; wait for that program or close it, and try again";
+      break;
     default:
       if ((code & 0xFF) == SQLITE_CANTOPEN)
-        message += "cannot be opened (" + std::string(system_error != 0 ? std::strerror(system_error) : detail.c_str()) +
+        message += "cannot be opened (" +
+                   std::string(system_error != 0 ? std::strerror(system_error) : detail.c_str()) +
                    "); check that its folder is there and that it is a file";
       else if ((code & 0xFF) == SQLITE_IOERR)
         message += "reading or writing failed (" + detail +
@@ -79,7 +82,6 @@ Database::Database(const std::string& path, Mode mode) : path_(path) {
     if (code != SQLITE_OK) fail(path_, handle_, code);
     sqlite3_busy_timeout(handle_, busy_timeout_ms);
     sqlite3_db_config(handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);  // no SQL of ours may damage the file
-    sqlite3_db_config(handle_, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
     if (mode == Mode::read_write && sqlite3_db_readonly(handle_, "main") == 1) fail(path_, nullptr, SQLITE_READONLY);
     execute("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON");
     if (mode == Mode::read_write) {
@@ -100,19 +102,30 @@ Database::Database(const std::string& path, Mode mode) : path_(path) {
   }
 }
 
-Database::~Database() { sqlite3_close_v2(handle_); }
-
-void Database::execute(const char* sql) { check(*this, sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr)); }
-
-std::int64_t Database::last_insert_id() const { return sqlite3_last_insert_rowid(handle_); }
-
-std::int64_t Database::changes() const { return sqlite3_changes64(handle_); }
-
-Statement::Statement(Database& database, std::string_view sql) : database_(database) {
-  check(database_, sqlite3_prepare_v2(database_.handle(), sql.data(), static_cast<int>(sql.size()), &statement_, nullptr));
+Database::~Database() {
+  sqlite3_close_v2(handle_);
 }
 
-Statement::~Statement() { sqlite3_finalize(statement_); }
+void Database::execute(const char* sql) {
+  check(*this, sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr));
+}
+
+std::int64_t Database::last_insert_id() const {
+  return sqlite3_last_insert_rowid(handle_);
+}
+
+std::int64_t Database::changes() const {
+  return sqlite3_changes64(handle_);
+}
+
+Statement::Statement(Database& database, std::string_view sql) : database_(database) {
+  check(database_,
+        sqlite3_prepare_v2(database_.handle(), sql.data(), static_cast<int>(sql.size()), &statement_, nullptr));
+}
+
+Statement::~Statement() {
+  sqlite3_finalize(statement_);
+}
 
 Statement& Statement::bind(int index, std::int64_t value) {
   check(database_, sqlite3_bind_int64(statement_, index, value));
@@ -126,8 +139,8 @@ Statement& Statement::bind(int index, double value) {
 
 Statement& Statement::bind(int index, std::string_view text) {
   // An empty view may point nowhere, which SQLite would take for NULL.
-  check(database_, sqlite3_bind_text64(statement_, index, text.empty() ? "" : text.data(), text.size(), SQLITE_TRANSIENT,
-                                       SQLITE_UTF8));
+  check(database_, sqlite3_bind_text64(statement_, index, text.empty() ? "" : text.data(), text.size(),
+                                       SQLITE_TRANSIENT, SQLITE_UTF8));
   return *this;
 }
 
@@ -166,9 +179,13 @@ void Statement::reset() {
   sqlite3_clear_bindings(statement_);
 }
 
-std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_, column); }
+std::int64_t Statement::integer(int column) const {
+  return sqlite3_column_int64(statement_, column);
+}
 
-double Statement::real(int column) const { return sqlite3_column_double(statement_, column); }
+double Statement::real(int column) const {
+  return sqlite3_column_double(statement_, column);
+}
 
 std::string Statement::text(int column) const {
   const unsigned char* text = sqlite3_column_text(statement_, column);
@@ -182,7 +199,9 @@ std::string Statement::blob(int column) const {
   return {static_cast<const char*>(bytes), static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
 }
 
-bool Statement::is_null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+bool Statement::is_null(int column) const {
+  return sqlite3_column_type(statement_, column) == SQLITE_NULL;
+}
 
 Transaction::Transaction(Database& database)
     : database_(&database), nested_(sqlite3_get_autocommit(database.handle()) == 0) {
@@ -195,7 +214,8 @@ Transaction::Transaction(Database& database)
 Transaction::~Transaction() {
   if (database_ == nullptr) return;
   // SQLite may have rolled back by itself (full disk); then there is nothing to undo and the error does not matter.
-  sqlite3_exec(database_->handle(), nested_ ? "ROLLBACK TO nested; RELEASE nested" : "ROLLBACK", nullptr, nullptr, nullptr);
+  sqlite3_exec(database_->handle(), nested_ ? "ROLLBACK TO nested; RELEASE nested" : "ROLLBACK", nullptr, nullptr,
+               nullptr);
 }
 
 void Transaction::commit() {

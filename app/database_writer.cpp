@@ -1,5 +1,5 @@
-// A queue under one mutex and one thread. The thread ends only when it was asked to and nothing is queued: what was posted
-// is saved even when the program closes right after.
+// A queue under one mutex and one thread. The thread ends only when it was asked to and nothing is queued: what was
+// posted is saved even when the program closes right after.
 #include "app/database_writer.h"
 
 #include <condition_variable>
@@ -53,6 +53,8 @@ std::future<void> DatabaseWriter::post(std::function<void(Database&)> task) {
   return future;
 }
 
-const std::string& DatabaseWriter::path() const { return state_->database.path(); }
+const std::string& DatabaseWriter::path() const {
+  return state_->database.path();
+}
 
 }  // namespace lectern::app

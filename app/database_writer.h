@@ -12,7 +12,8 @@
 
 namespace lectern::app {
 
-/// Owns the writing connection; tasks run in order. Opening applies the migrations (DatabaseError is thrown to the caller).
+/// Owns the writing connection; tasks run in order. Opening applies the migrations (DatabaseError is thrown to the
+/// caller).
 class DatabaseWriter {
  public:
   explicit DatabaseWriter(const std::string& path);

@@ -1,5 +1,5 @@
-// Two processes may open a new file at the same moment, so the version is read again inside the transaction that holds the
-// write lock: the second one finds the work done.
+// Two processes may open a new file at the same moment, so the version is read again inside the transaction that holds
+// the write lock: the second one finds the work done.
 #include "app/migrations.h"
 
 #include <cassert>
@@ -18,7 +18,9 @@ std::int64_t number(Database& database, std::string_view sql) {
   return statement.step() ? statement.integer(0) : 0;
 }
 
-std::int64_t version(Database& database) { return number(database, "PRAGMA user_version"); }
+std::int64_t version(Database& database) {
+  return number(database, "PRAGMA user_version");
+}
 
 void refuse_strangers(Database& database, std::int64_t found, std::int64_t last) {
   const std::int64_t owner = number(database, "PRAGMA application_id");
@@ -28,8 +30,9 @@ void refuse_strangers(Database& database, std::int64_t found, std::int64_t last)
                         database.path() + ": is a database of another program; move it away and start again");
   if (found > last)
     throw DatabaseError(DatabaseError::Kind::newer_version,
-                        database.path() + ": was written by a newer version of Lectern (format " + std::to_string(found) +
-                            ", this one knows " + std::to_string(last) + "); update Lectern, or move the file away");
+                        database.path() + ": was written by a newer version of Lectern (format " +
+                            std::to_string(found) + ", this one knows " + std::to_string(last) +
+                            "); update Lectern, or move the file away");
 }
 
 }  // namespace
@@ -68,8 +71,9 @@ void require_current(Database& database, const std::vector<Migration>& steps) {
   refuse_strangers(database, found, last);
   if (found < last)
     throw DatabaseError(DatabaseError::Kind::other,
-                        database.path() + ": was written by an older version of Lectern and cannot be changed now; open it "
-                                          "once with write access");
+                        database.path() +
+                            ": was written by an older version of Lectern and cannot be changed now; open it "
+                            "once with write access");
 }
 
 }  // namespace lectern::app

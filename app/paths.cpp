@@ -1,5 +1,5 @@
-// The XDG rules: an absolute path in the variable wins, else the customary place under the home folder. Folders are made
-// with mode 0700: what a person reads is nobody else's business.
+// The XDG rules: an absolute path in the variable wins, else the customary place under the home folder. Folders are
+// made with mode 0700: what a person reads is nobody else's business.
 #include "app/paths.h"
 
 #include <pwd.h>
@@ -44,10 +44,20 @@ std::string folder(const char* variable, const char* customary, const char* insi
 
 }  // namespace
 
-std::string data_folder() { return folder("XDG_DATA_HOME", ".local/share"); }
-std::string config_folder() { return folder("XDG_CONFIG_HOME", ".config"); }
-std::string cache_folder() { return folder("XDG_CACHE_HOME", ".cache"); }
-std::string library_file() { return data_folder() + "/library.sqlite"; }
-std::string models_folder() { return folder("XDG_DATA_HOME", ".local/share", "models"); }
+std::string data_folder() {
+  return folder("XDG_DATA_HOME", ".local/share");
+}
+std::string config_folder() {
+  return folder("XDG_CONFIG_HOME", ".config");
+}
+std::string cache_folder() {
+  return folder("XDG_CACHE_HOME", ".cache");
+}
+std::string library_file() {
+  return data_folder() + "/library.sqlite";
+}
+std::string models_folder() {
+  return folder("XDG_DATA_HOME", ".local/share", "models");
+}
 
 }  // namespace lectern::app

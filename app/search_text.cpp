@@ -1,7 +1,7 @@
-// FTS5's `unicode61` splits at everything that is not a letter or a digit, and takes a Chinese clause for one word. With
-// spaces between CJK characters each is a word, and a phrase query finds neighbours. A question's CJK run is asked as its
-// pairs of neighbours, joined by OR: a phrase of the whole run would only find the question itself; single characters are too
-// common. Particles cut a run, since pairs with them say nothing.
+// FTS5's `unicode61` splits at everything that is not a letter or a digit, and takes a Chinese clause for one word.
+// With spaces between CJK characters each is a word, and a phrase query finds neighbours. A question's CJK run is asked
+// as its pairs of neighbours, joined by OR: a phrase of the whole run would only find the question itself; single
+// characters are too common. Particles cut a run, since pairs with them say nothing.
 #include "app/search_text.h"
 
 #include <utf8proc.h>
@@ -55,7 +55,7 @@ Character next(std::string_view& text) {
 }
 
 struct Term {
-  std::string text;             // lower case
+  std::string text;              // lower case
   std::vector<std::string> cjk;  // the characters of a CJK run instead
 };
 
@@ -85,13 +85,14 @@ std::vector<Term> terms_of(std::string_view text) {
 
 bool is_stop_word(std::string_view word) {
   static constexpr std::array words = std::to_array<std::string_view>(
-      {"a",     "about", "all",   "also",   "am",    "an",   "and",   "any",  "are",  "as",    "at",    "be",    "been",
-       "but",   "by",    "can",   "could",  "did",   "do",   "does",  "for",  "from", "had",   "has",   "have",  "he",
-       "her",   "his",   "how",   "i",      "if",    "in",   "into",  "is",   "it",   "its",   "me",    "my",    "no",
-       "not",   "of",    "on",    "or",     "our",   "out",  "please", "s",   "say",  "says",  "she",   "should", "so",
-       "some",  "such",  "t",     "tell",   "than",  "that", "the",   "their", "them", "then", "there", "these", "they",
-       "this",  "to",    "under", "us",     "was",   "we",   "were",  "what", "when", "where", "which", "who",   "whom",
-       "whose", "why",   "will",  "with",   "would", "you",  "your"});
+      {"a",    "about",  "all",  "also", "am",    "an",    "and",    "any",   "are",   "as",    "at",
+       "be",   "been",   "but",  "by",   "can",   "could", "did",    "do",    "does",  "for",   "from",
+       "had",  "has",    "have", "he",   "her",   "his",   "how",    "i",     "if",    "in",    "into",
+       "is",   "it",     "its",  "me",   "my",    "no",    "not",    "of",    "on",    "or",    "our",
+       "out",  "please", "s",    "say",  "says",  "she",   "should", "so",    "some",  "such",  "t",
+       "tell", "than",   "that", "the",  "their", "them",  "then",   "there", "these", "they",  "this",
+       "to",   "under",  "us",   "was",  "we",    "were",  "what",   "when",  "where", "which", "who",
+       "whom", "whose",  "why",  "will", "with",  "would", "you",    "your"});
   static_assert(std::is_sorted(words.begin(), words.end()));
   return std::binary_search(words.begin(), words.end(), word);
 }
@@ -102,7 +103,9 @@ bool is_particle(const std::string& character) {
   return std::find(particles.begin(), particles.end(), character) != particles.end();
 }
 
-std::string quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
+std::string quoted(std::string_view text) {
+  return '"' + std::string(text) + '"';
+}
 
 /// Pairs of neighbours in the run between two particles; a character that stands alone counts by itself.
 std::vector<std::string> pairs_of(const std::vector<std::string>& run, bool keep_particles) {

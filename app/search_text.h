@@ -7,7 +7,8 @@
 
 namespace lectern::app {
 
-/// The text with spaces around every Chinese, Japanese or Korean character, so that the index finds characters inside a clause.
+/// The text with spaces around every Chinese, Japanese or Korean character, so that the index finds characters inside a
+/// clause.
 std::string index_text(std::string_view text);
 
 /// OR of the question's words, stop words dropped (unless nothing else is left); CJK runs as pairs of neighbours.

@@ -1,5 +1,5 @@
-// A session's messages form a tree by `parent`; `shown_message` is the end of the branch that is on the screen. The text of a
-// message goes into the full-text index when it is final; partial answers would only wear the index out.
+// A session's messages form a tree by `parent`; `shown_message` is the end of the branch that is on the screen. The
+// text of a message goes into the full-text index when it is final; partial answers would only wear the index out.
 #include "app/session_store.h"
 
 #include <algorithm>
@@ -30,7 +30,8 @@ std::vector<inference::TokenId> ids_of(const std::string& bytes) {
   return ids;
 }
 
-constexpr const char* message_columns = "id, parent, session, role, text, state, problem, created_ms, token_ids, report";
+constexpr const char* message_columns =
+    "id, parent, session, role, text, state, problem, created_ms, token_ids, report";
 
 Message message_of(const Statement& row) {
   Message message;
@@ -48,9 +49,10 @@ Message message_of(const Statement& row) {
 }
 
 void load_citations(Database& database, std::vector<Message>& messages) {
-  Statement rows(database,
-                 "SELECT marker, origin, status, fingerprint, document, page, claimed_page, first_line, last_line, quote, "
-                 "start_offset, end_offset, answer_end FROM citations WHERE message = ?1 ORDER BY position");
+  Statement rows(
+      database,
+      "SELECT marker, origin, status, fingerprint, document, page, claimed_page, first_line, last_line, quote, "
+      "start_offset, end_offset, answer_end FROM citations WHERE message = ?1 ORDER BY position");
   for (Message& message : messages) {
     rows.bind(1, message.id);
     while (rows.step()) {
@@ -62,8 +64,7 @@ void load_citations(Database& database, std::vector<Message>& messages) {
       citation.document = rows.text(4);
       citation.page = static_cast<int>(rows.integer(5));
       citation.claimed_page = static_cast<int>(rows.integer(6));
-      if (!rows.is_null(7))
-        citation.lines = {static_cast<int>(rows.integer(7)), static_cast<int>(rows.integer(8))};
+      if (!rows.is_null(7)) citation.lines = {static_cast<int>(rows.integer(7)), static_cast<int>(rows.integer(8))};
       citation.quote = rows.text(9);
       citation.start = rows.integer(10);
       citation.end = rows.integer(11);
@@ -116,14 +117,17 @@ std::int64_t session_of(Database& database, std::int64_t message) {
 
 // The name of a session that the person did not name is its first question.
 constexpr const char* session_columns =
-    "s.id, coalesce(nullif(s.name, ''), (SELECT substr(m.text, 1, 80) FROM messages m WHERE m.session = s.id AND m.role = "
-    "'user' ORDER BY m.id LIMIT 1), ''), (SELECT count(*) FROM messages m WHERE m.session = s.id), s.pinned, s.changed_ms";
+    "s.id, coalesce(nullif(s.name, ''), (SELECT substr(m.text, 1, 80) FROM messages m WHERE m.session = s.id AND "
+    "m.role = "
+    "'user' ORDER BY m.id LIMIT 1), ''), (SELECT count(*) FROM messages m WHERE m.session = s.id), s.pinned, "
+    "s.changed_ms";
 
 SessionRow session_row(const Statement& row) {
   SessionRow session;
   session.id = row.integer(0);
   session.name = row.text(1);
-  std::replace_if(session.name.begin(), session.name.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');
+  std::replace_if(
+      session.name.begin(), session.name.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');
   session.messages = static_cast<int>(row.integer(2));
   session.pinned = row.integer(3) != 0;
   session.changed_ms = row.integer(4);
@@ -156,8 +160,9 @@ std::vector<SessionRow> SessionStore::list(const std::string& search) const {
   if (!search.empty()) {
     sql += " WHERE s.name LIKE ?1 ESCAPE '\\'";
     if (!query.empty())
-      sql += " OR s.id IN (SELECT m.session FROM messages m WHERE m.id IN "
-             "(SELECT rowid FROM message_index WHERE message_index MATCH ?2))";
+      sql +=
+          " OR s.id IN (SELECT m.session FROM messages m WHERE m.id IN "
+          "(SELECT rowid FROM message_index WHERE message_index MATCH ?2))";
   }
   sql += " ORDER BY s.changed_ms DESC, s.id DESC";
   Statement rows(database_, sql);
@@ -191,11 +196,17 @@ std::optional<SessionRow> SessionStore::find(const std::string& id_or_name) cons
 }
 
 void SessionStore::rename(std::int64_t session, const std::string& name) {
-  Statement(database_, "UPDATE sessions SET name = ?2 WHERE id = ?1").bind(1, session).bind(2, std::string_view(name)).run();
+  Statement(database_, "UPDATE sessions SET name = ?2 WHERE id = ?1")
+      .bind(1, session)
+      .bind(2, std::string_view(name))
+      .run();
 }
 
 void SessionStore::pin(std::int64_t session, bool pinned) {
-  Statement(database_, "UPDATE sessions SET pinned = ?2 WHERE id = ?1").bind(1, session).bind(2, std::int64_t{pinned}).run();
+  Statement(database_, "UPDATE sessions SET pinned = ?2 WHERE id = ?1")
+      .bind(1, session)
+      .bind(2, std::int64_t{pinned})
+      .run();
 }
 
 void SessionStore::remove(std::int64_t session) {
@@ -224,7 +235,8 @@ void SessionStore::set_documents(std::int64_t session, const std::vector<std::st
 std::int64_t SessionStore::add_message(const Message& message) {
   Transaction transaction(database_);
   if (message.parent != 0 && session_of(database_, message.parent) != message.session)
-    refuse(database_, "message " + std::to_string(message.parent) + " is not in session " + std::to_string(message.session));
+    refuse(database_,
+           "message " + std::to_string(message.parent) + " is not in session " + std::to_string(message.session));
   Statement insert(database_,
                    "INSERT INTO messages (session, parent, role, state, text, problem, token_ids, report, created_ms) "
                    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
@@ -256,13 +268,14 @@ void SessionStore::save_partial(std::int64_t message, const std::string& text) {
 
 void SessionStore::finish_message(const Message& message) {
   Transaction transaction(database_);
-  Statement update(database_,
-                   "UPDATE messages SET state = ?2, text = ?3, problem = ?4, token_ids = ?5, report = ?6 WHERE id = ?1");
+  Statement update(
+      database_, "UPDATE messages SET state = ?2, text = ?3, problem = ?4, token_ids = ?5, report = ?6 WHERE id = ?1");
   update.bind(1, message.id).bind(2, std::string_view(name(message.state))).bind(3, std::string_view(message.text));
   update.bind(4, std::string_view(message.problem)).bind_blob(5, bytes_of(message.token_ids));
   if (message.report) update.bind(6, std::string_view(report_to_text(*message.report)));
   update.run();
-  if (database_.changes() == 0) refuse(database_, "message " + std::to_string(message.id) + " is gone: its session was deleted");
+  if (database_.changes() == 0)
+    refuse(database_, "message " + std::to_string(message.id) + " is gone: its session was deleted");
   save_citations(database_, message.id, message.citations);
   index_message(database_, message.id, message.text);
   touch(database_, session_of(database_, message.id));
@@ -281,11 +294,12 @@ std::optional<Message> SessionStore::message(std::int64_t id) const {
 
 std::vector<Message> SessionStore::branch(std::int64_t session) const {
   // A parent is always older than its answer, so the order of ids is the order of the branch.
-  Statement rows(database_, std::string("WITH RECURSIVE shown(message) AS (SELECT shown_message FROM sessions WHERE id = ?1 "
-                                        "UNION SELECT m.parent FROM messages m JOIN shown ON m.id = shown.message) "
-                                        "SELECT ") +
-                                message_columns +
-                                " FROM messages WHERE session = ?1 AND id IN (SELECT message FROM shown) ORDER BY id");
+  Statement rows(database_,
+                 std::string("WITH RECURSIVE shown(message) AS (SELECT shown_message FROM sessions WHERE id = ?1 "
+                             "UNION SELECT m.parent FROM messages m JOIN shown ON m.id = shown.message) "
+                             "SELECT ") +
+                     message_columns +
+                     " FROM messages WHERE session = ?1 AND id IN (SELECT message FROM shown) ORDER BY id");
   rows.bind(1, session);
   std::vector<Message> messages;
   while (rows.step()) messages.push_back(message_of(rows));
@@ -305,7 +319,10 @@ std::vector<Message> SessionStore::all_messages(std::int64_t session) const {
 void SessionStore::show_branch(std::int64_t session, std::int64_t last_message) {
   if (last_message != 0 && session_of(database_, last_message) != session)
     refuse(database_, "message " + std::to_string(last_message) + " is not in session " + std::to_string(session));
-  Statement(database_, "UPDATE sessions SET shown_message = ?2 WHERE id = ?1").bind(1, session).bind(2, last_message).run();
+  Statement(database_, "UPDATE sessions SET shown_message = ?2 WHERE id = ?1")
+      .bind(1, session)
+      .bind(2, last_message)
+      .run();
 }
 
 int SessionStore::mark_interrupted(std::int64_t session) {

@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+"""Makes the tiny models of tests/data/models and the logits that transformers computes for them in float64.
+
+For each model: NAME.gguf, NAME.tokens.txt (one sequence; shorter tests take its beginning) and NAME.T.npy, the float32
+logits [T, V] of its first T tokens. Weights are random but lively: norms differ from one, decays range from none to
+strong, routers are decided, logits have a standard deviation of one.
+"""
+import argparse
+import contextlib
+import copy
+import json
+import pathlib
+import tempfile
+
+import numpy as np
+import torch
+import transformers
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen3NextConfig, Qwen3NextForCausalLM, modeling_rope_utils
+from transformers.models.llama import modeling_llama
+from transformers.models.qwen3_next import modeling_qwen3_next
+
+import convert_to_gguf
+
+VOCABULARY = 288
+MERGES = ["Ġ t", "h e", "i n", "Ġ a", "e r", "o n", "Ġt he", "r e", "Ġ o", "Ġ s", "a t", "n d", "Ġ w", "e s", "Ġo f", "in g"]
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+CHAT_TEMPLATE = ("{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+                 "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
+ALL_LENGTHS = [1, 2, 3, 5, 63, 64, 65, 130]
+
+QWEN = dict(
+    vocab_size=VOCABULARY, hidden_size=24, intermediate_size=20, num_hidden_layers=5, num_attention_heads=4,
+    num_key_value_heads=2, head_dim=16, full_attention_interval=2, linear_num_key_heads=2, linear_num_value_heads=4,
+    linear_key_head_dim=8, linear_value_head_dim=8, linear_conv_kernel_dim=4, num_experts=4, num_experts_per_tok=2,
+    moe_intermediate_size=12, shared_expert_intermediate_size=12, max_position_embeddings=4096, rms_norm_eps=1e-6,
+    rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25},
+)
+LLAMA = dict(
+    vocab_size=VOCABULARY, hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
+    num_key_value_heads=2, max_position_embeddings=4096, rms_norm_eps=1e-5,
+    rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+)
+QWEN_ROPE = {"rope_type": "default", "rope_theta": 1e7, "partial_rotary_factor": 0.25}
+
+# name: (changes of the family's settings, lengths of the goldens, further files of the same model)
+MODELS = {
+    # The base of the mathematics' description: 8 layers, two of them attention, one dense; ratio 2.
+    "qwen3next-base": (dict(num_hidden_layers=8, full_attention_interval=4, num_experts=8, num_experts_per_tok=3,
+                            moe_intermediate_size=8, mlp_only_layers=[1], rope_parameters=QWEN_ROPE), ALL_LENGTHS, []),
+    # As many value heads as key heads, output tied to the embedding, expert weights not normalised, the last layer DeltaNet.
+    "qwen3next-tied": (dict(linear_num_key_heads=3, linear_num_value_heads=3, tie_word_embeddings=True,
+                            norm_topk_prob=False), [65], []),
+    # Three value heads for each key head, values longer than keys, one KV head, one expert of five.
+    "qwen3next-ratio3": (dict(num_hidden_layers=3, linear_num_key_heads=2, linear_num_value_heads=6,
+                              linear_value_head_dim=12, num_key_value_heads=1, num_experts=5, num_experts_per_tok=1),
+                         [65], ["bf16", "f16", "legacy"]),
+    # Layer kinds that no interval expresses, experts in every second layer, all experts chosen, as many KV as query heads.
+    "qwen3next-mixed": (dict(num_hidden_layers=4, linear_num_key_heads=1, linear_num_value_heads=4, num_key_value_heads=4,
+                             layer_types=["full_attention", "linear_attention", "linear_attention", "full_attention"],
+                             decoder_sparse_step=2, num_experts_per_tok=4), [65], []),
+    # Head sizes of the real models: attention 256 of which 64 are rotated, DeltaNet 128 by 128.
+    "qwen3next-wide": (dict(num_hidden_layers=2, hidden_size=16, num_attention_heads=2, num_key_value_heads=1, head_dim=256,
+                            linear_num_key_heads=1, linear_num_value_heads=2, linear_key_head_dim=128,
+                            linear_value_head_dim=128, rope_parameters=QWEN_ROPE), [130], []),
+    # YaRN, with positions beyond the original 32.
+    "qwen3next-yarn": (dict(num_hidden_layers=2, head_dim=32,
+                            rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0, "partial_rotary_factor": 0.5,
+                                             "factor": 4.0, "original_max_position_embeddings": 32}), [130], []),
+    "llama-gqa": (dict(), [5, 130], []),
+    # Llama 3: divisors of the frequencies in a tensor; heads whose size is not H / heads.
+    "llama3-tied": (dict(num_key_value_heads=1, head_dim=12, tie_word_embeddings=True,
+                         rope_parameters={"rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0,
+                                          "high_freq_factor": 4.0, "original_max_position_embeddings": 64}), [130], []),
+}
+
+
+class Float64Torch:
+    """`torch` as a modeling module sees it, with float64 in the place of float32: the model code asks for float32 in
+    norms, rotary angles, softmaxes and the recurrence even when the weights are float64."""
+    float = float32 = torch.float64
+
+    def __getattr__(self, name):
+        return getattr(torch, name)
+
+
+@contextlib.contextmanager
+def computing_in_float64():
+    modules = [modeling_qwen3_next, modeling_llama, modeling_rope_utils]
+    narrow = torch.Tensor.float
+    for module in modules:
+        module.torch = Float64Torch()
+    torch.Tensor.float = torch.Tensor.double
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.torch = torch
+        torch.Tensor.float = narrow
+        torch.set_default_dtype(torch.float32)
+
+
+def byte_alphabet():
+    """GPT-2's printable characters for the 256 bytes, in the order of the bytes."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = iter(range(256, 512))
+    return [chr(byte if byte in plain else next(others)) for byte in range(256)]
+
+
+def write_tokenizer(folder):
+    vocabulary = {token: index for index, token in enumerate(byte_alphabet() + [merge.replace(" ", "") for merge in MERGES])}
+    added = [{"id": len(vocabulary) + i, "content": token, "single_word": False, "lstrip": False, "rstrip": False,
+              "normalized": False, "special": True} for i, token in enumerate(SPECIAL)]
+    pattern = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+    tokenizer = {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": {"type": "NFC"},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False},
+            {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}]},
+        "post_processor": None,
+        "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
+        "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "", "end_of_word_suffix": "",
+                  "fuse_unk": False, "byte_fallback": False, "vocab": vocabulary, "merges": MERGES},
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    settings = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "chat_template": CHAT_TEMPLATE}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def fill_weights(model, generator):
+    """Random weights under which every part of the network matters."""
+    def normal(parameter, std, mean=0.0):
+        parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * std + mean)
+
+    qwen = isinstance(model, Qwen3NextForCausalLM)
+    for name, parameter in model.named_parameters():
+        if name.endswith("A_log"):
+            low, high = np.log(0.001), np.log(16.0)
+            parameter.copy_(low + (high - low) * torch.rand(parameter.shape, generator=generator, dtype=torch.float64))
+        elif name.endswith("dt_bias"):
+            normal(parameter, 1.0, -1.0)
+        elif name.endswith("linear_attn.norm.weight"):
+            normal(parameter, 0.3, 1.0)
+        elif name.endswith("norm.weight"):
+            normal(parameter, 0.3, 0.0 if qwen else 1.0)
+        elif name.endswith("conv1d.weight"):
+            normal(parameter, 0.6)
+        elif name.endswith("embed_tokens.weight"):
+            normal(parameter, 1.0)
+        elif name.endswith("mlp.gate.weight"):
+            normal(parameter, 2.0 / parameter.shape[-1] ** 0.5)
+        else:
+            normal(parameter, 1.0 / parameter.shape[-1] ** 0.5)
+        parameter.copy_(parameter.to(torch.float32))  # the files hold float32
+
+
+def logits_of(model, tokens):
+    with torch.no_grad():
+        return model(input_ids=torch.tensor([tokens]), use_cache=False).logits[0]
+
+
+def smallest_router_gap(model, tokens):
+    """Between the last expert that is chosen and the first that is not, as a difference of probabilities."""
+    gaps = [1.0]
+
+    def record(module, inputs, output):
+        probabilities = torch.softmax(output[0], -1).sort(-1, descending=True).values
+        if module.top_k < module.num_experts:
+            gaps.append((probabilities[:, module.top_k - 1] - probabilities[:, module.top_k]).min().item())
+
+    handles = [module.register_forward_hook(record) for module in model.modules()
+               if isinstance(module, modeling_qwen3_next.Qwen3NextTopKRouter)]
+    logits_of(model, tokens)
+    for handle in handles:
+        handle.remove()
+    return min(gaps)
+
+
+def build(name, seed):
+    """The model in float64 with weights that float32 can hold, and a sequence of tokens for it."""
+    changes = MODELS[name][0]
+    if name.startswith("llama"):
+        model_class, config = LlamaForCausalLM, LlamaConfig(**{**LLAMA, **changes})
+    else:
+        model_class, config = Qwen3NextForCausalLM, Qwen3NextConfig(**{**QWEN, **changes})
+        config._experts_implementation = "eager"
+    config._attn_implementation = "eager"
+    generator = torch.Generator().manual_seed(seed)
+    model = model_class(config).double().eval()
+    with torch.no_grad():
+        fill_weights(model, generator)
+        tokens = torch.randint(0, 256 + len(MERGES) + len(SPECIAL), (130,), generator=generator).tolist()
+        factor = 1.0 / logits_of(model, tokens).std()
+        norm = model.model.norm.weight  # scaling the last norm scales the logits, tied or not
+        norm.copy_(((norm + 1) * factor - 1 if not name.startswith("llama") else norm * factor).to(torch.float32))
+    return model, tokens
+
+
+def round_matrices(model, kind):
+    """What a file in bf16 or f16 keeps of the weights: matrices rounded, small tensors and routers whole."""
+    dtype = {"bf16": torch.bfloat16, "f16": torch.float16}[kind]
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            whole = ("norm", "A_log", "dt_bias", "conv1d", "mlp.gate.")
+            if parameter.dim() >= 2 and parameter.shape[-1] > 1 and not any(part in name for part in whole):
+                parameter.copy_(parameter.to(dtype).double())
+
+
+def save(model, folder):
+    with torch.no_grad():
+        narrow = type(model)(model.config).float()
+        narrow.load_state_dict({name: tensor.to(torch.float32) for name, tensor in model.state_dict().items()})
+    narrow.save_pretrained(folder, safe_serialization=True)
+    write_tokenizer(folder)
+
+
+def make(name, output):
+    _, lengths, variants = MODELS[name]
+    for seed in range(100):
+        with computing_in_float64():
+            model, tokens = build(name, seed)
+            gap = smallest_router_gap(model, tokens)
+            logits = {length: logits_of(model, tokens[:length]).numpy() for length in lengths}
+        longest = logits[lengths[-1]]
+        difference = np.abs(logits_of(copy.deepcopy(model).float(), tokens[:lengths[-1]]).double().numpy() - longest)
+        # float32 must not choose other experts than float64, and the network must not magnify its rounding.
+        if gap > 5e-5 and difference.max() < 5e-5:
+            break
+    else:
+        raise SystemExit(f"{name}: no seed gives a model that float32 can compute")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        save(model, folder)
+        convert_to_gguf.convert(folder, output / f"{name}.gguf", name=name)
+        if "legacy" in variants:
+            convert_to_gguf.convert(folder, output / f"{name}-legacy.gguf", name=name + "-legacy", legacy=True)
+        for kind in set(variants) - {"legacy"}:
+            convert_to_gguf.convert(folder, output / f"{name}-{kind}.gguf", kind, name=f"{name}-{kind}")
+    (output / f"{name}.tokens.txt").write_text(" ".join(map(str, tokens)) + "\n", encoding="ascii")
+    for length in lengths:
+        np.save(output / f"{name}.{length}.npy", logits[length].astype(np.float32))
+    for kind in sorted(set(variants) - {"legacy"}):
+        with computing_in_float64():
+            rounded, _ = build(name, seed)
+            round_matrices(rounded, kind)
+            np.save(output / f"{name}-{kind}.{lengths[-1]}.npy", logits_of(rounded, tokens[:lengths[-1]]).numpy().astype(np.float32))
+        (output / f"{name}-{kind}.tokens.txt").write_text(" ".join(map(str, tokens)) + "\n", encoding="ascii")
+    print(f"{name}: seed {seed}, router gap {gap:.1e}, logits std {longest.std():.2f}, transformers in float32 is within "
+          f"{difference.max():.1e} (mean {difference.mean():.1e}), {(output / f'{name}.gguf').stat().st_size} bytes")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = pathlib.Path(__file__).resolve().parent.parent / "data" / "models"
+    parser.add_argument("--output", type=pathlib.Path, default=default, help="folder (default tests/data/models)")
+    parser.add_argument("names", nargs="*", help="models to make (default all): " + ", ".join(MODELS))
+    arguments = parser.parse_args()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    for name in arguments.names or MODELS:
+        make(name, arguments.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -22,9 +22,18 @@ struct TokenizerData {
   std::vector<std::int32_t> token_types;  // 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte; empty: all 1
   std::vector<std::string> merges;        // "left right", best first
   std::optional<TokenId> bos, eos, eot, pad, unk;
+  std::vector<TokenId> end_of_turn;  // further tokens that end a turn
   bool add_bos = false;               // the model expects `bos` at the start of a prompt; encode never adds it
   std::optional<bool> nfc;            // Unicode NFC before splitting; nothing: what is usual for `pre`
   std::optional<bool> ignore_merges;  // a piece that is a token by itself is never merged; nothing: usual for `pre`
+};
+
+/// All that a model file says about text.
+struct ModelTokenizer {
+  TokenizerData data;
+  std::string chat_template;  // Jinja; empty when there is none
+  std::string bos_token;      // text of the tokens, for the template; empty when there is none
+  std::string eos_token;
 };
 
 enum class SpecialTokens {
@@ -67,9 +76,7 @@ class Tokenizer {
 
  private:
   struct Vocabulary;
-  class PieceCache;
   std::unique_ptr<const Vocabulary> vocabulary_;
-  std::unique_ptr<PieceCache> cache_;
 };
 
 }  // namespace lectern::inference

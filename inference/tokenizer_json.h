@@ -2,22 +2,14 @@
 #pragma once
 
 #include <filesystem>
-#include <string>
 
 #include "inference/tokenizer.h"
 
 namespace lectern::inference {
 
-struct TokenizerFolder {
-  TokenizerData data;
-  std::string chat_template;  // empty when there is none
-  std::string bos_token;      // text of the tokens, for the template; empty when there is none
-  std::string eos_token;
-};
-
 /// `path` is a tokenizer.json or a folder that holds one; beside it tokenizer_config.json, generation_config.json and
 /// chat_template.jinja are read when they exist. Byte-level BPE only. Throws Error{io} when nothing can be read,
 /// Error{bad_file} for broken JSON, Error{unsupported} for another kind of tokenizer.
-TokenizerFolder read_tokenizer_json(const std::filesystem::path& path);
+ModelTokenizer read_tokenizer_json(const std::filesystem::path& path);
 
 }  // namespace lectern::inference

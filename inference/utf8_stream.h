@@ -6,9 +6,6 @@
 
 namespace lectern::inference {
 
-/// `bytes` with every maximal invalid sequence replaced by U+FFFD, as Python's errors="replace" does.
-std::string to_valid_utf8(std::string_view bytes);
-
 /// Tokens end in the middle of characters: holds such a beginning back until the rest arrives.
 class Utf8Stream {
  public:

@@ -366,6 +366,7 @@ double GgufFile::number_at(const GgufValue& value, std::int64_t index) const {
   const std::byte* const from = at(value.offset + index * scalar_bytes(value.element));
   if (value.element == GgufType::f32) return static_cast<double>(read_as<float>(from));
   if (value.element == GgufType::f64) return read_as<double>(from);
+  if (value.element == GgufType::u64) return static_cast<double>(read_as<std::uint64_t>(from));
   return static_cast<double>(integer_at(value, index));
 }
 
@@ -398,32 +399,35 @@ std::optional<std::string_view> GgufFile::text(std::string_view key) const {
   return std::string_view(reinterpret_cast<const char*>(at(value->offset + 8)), length);
 }
 
-std::optional<std::vector<std::int64_t>> GgufFile::integers(std::string_view key) const {
+std::optional<std::vector<std::int64_t>> GgufFile::integers(std::string_view key, std::int64_t most) const {
   const GgufValue* const value = find(key);
   if (value == nullptr) return {};
   if (value->type != GgufType::array || !is_integer(value->element)) wrong_type(name_, *value, "an array of integers");
-  std::vector<std::int64_t> result(static_cast<std::size_t>(value->count));
-  for (std::int64_t i = 0; i < value->count; ++i) result[static_cast<std::size_t>(i)] = integer_at(*value, i);
+  const std::int64_t count = std::min(most, value->count);
+  std::vector<std::int64_t> result(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i) result[static_cast<std::size_t>(i)] = integer_at(*value, i);
   return result;
 }
 
-std::optional<std::vector<double>> GgufFile::numbers(std::string_view key) const {
+std::optional<std::vector<double>> GgufFile::numbers(std::string_view key, std::int64_t most) const {
   const GgufValue* const value = find(key);
   if (value == nullptr) return {};
   if (value->type != GgufType::array || value->element == GgufType::text) wrong_type(name_, *value, "an array of numbers");
-  std::vector<double> result(static_cast<std::size_t>(value->count));
-  for (std::int64_t i = 0; i < value->count; ++i) result[static_cast<std::size_t>(i)] = number_at(*value, i);
+  const std::int64_t count = std::min(most, value->count);
+  std::vector<double> result(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i) result[static_cast<std::size_t>(i)] = number_at(*value, i);
   return result;
 }
 
-std::optional<std::vector<std::string_view>> GgufFile::texts(std::string_view key) const {
+std::optional<std::vector<std::string_view>> GgufFile::texts(std::string_view key, std::int64_t most) const {
   const GgufValue* const value = find(key);
   if (value == nullptr) return {};
   if (value->type != GgufType::array || value->element != GgufType::text) wrong_type(name_, *value, "an array of texts");
+  const std::int64_t count = std::min(most, value->count);
   std::vector<std::string_view> result;
-  result.reserve(static_cast<std::size_t>(value->count));  // each element took 8 bytes of the file at least
+  result.reserve(static_cast<std::size_t>(count));  // each element took 8 bytes of the file at least
   std::int64_t offset = value->offset;
-  for (std::int64_t i = 0; i < value->count; ++i) {
+  for (std::int64_t i = 0; i < count; ++i) {
     const auto length = static_cast<std::size_t>(read_as<std::uint64_t>(at(offset)));
     result.emplace_back(reinterpret_cast<const char*>(at(offset + 8)), length);
     offset += 8 + static_cast<std::int64_t>(length);

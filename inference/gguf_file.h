@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -68,10 +69,10 @@ class GgufFile {
   std::optional<double> number(std::string_view key) const;
   std::optional<bool> boolean(std::string_view key) const;
   std::optional<std::string_view> text(std::string_view key) const;
-  /// The same for arrays.
-  std::optional<std::vector<std::int64_t>> integers(std::string_view key) const;
-  std::optional<std::vector<double>> numbers(std::string_view key) const;
-  std::optional<std::vector<std::string_view>> texts(std::string_view key) const;
+  /// The same for arrays; at most the first `most` elements.
+  std::optional<std::vector<std::int64_t>> integers(std::string_view key, std::int64_t most = all) const;
+  std::optional<std::vector<double>> numbers(std::string_view key, std::int64_t most = all) const;
+  std::optional<std::vector<std::string_view>> texts(std::string_view key, std::int64_t most = all) const;
 
   /// The same for keys that must be there: Error{bad_file} naming the missing key.
   std::int64_t required_integer(std::string_view key) const;
@@ -89,6 +90,7 @@ class GgufFile {
   kernels::ConstTensor required_tensor(std::string_view name) const;
 
  private:
+  static constexpr std::int64_t all = std::numeric_limits<std::int64_t>::max();
   class Parser;
   struct Mapping;
 

@@ -47,7 +47,8 @@ float from_f16(std::uint16_t bits) {
 
 class Loader {
  public:
-  Loader(const GgufFile& file, Weights& weights) : file_(file), weights_(weights) {}
+  enum class Mode { load, check };
+  Loader(const GgufFile& file, Weights& weights, Mode mode) : file_(file), weights_(weights), mode_(mode) {}
 
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
 
@@ -96,6 +97,7 @@ class Loader {
                         const std::function<std::int64_t(std::int64_t)>& source_row) {
     const ConstTensor tensor = take(name, shape);
     const std::int64_t bytes = kernels::row_bytes(tensor.type, tensor.columns());
+    if (mode_ == Mode::check) return ConstTensor(tensor.data, tensor.type, {rows, tensor.columns()});
     std::byte* const copy = own(rows * bytes);
     for (std::int64_t i = 0; i < rows; ++i)
       std::memcpy(copy + i * bytes, tensor.data + source_row(i) * bytes, static_cast<std::size_t>(bytes));
@@ -141,6 +143,7 @@ class Loader {
 
   const GgufFile& file_;
   Weights& weights_;
+  Mode mode_;
   std::unordered_set<std::string> taken_;
 };
 
@@ -239,11 +242,9 @@ MoeWeights load_moe(Loader& loader, const std::string& prefix, const ModelConfig
   return weights;
 }
 
-}  // namespace
-
-Weights load_weights(const GgufFile& file, const ModelConfig& config) {
+Weights take_all(const GgufFile& file, const ModelConfig& config, Loader::Mode mode) {
   Weights weights;
-  Loader loader(file, weights);
+  Loader loader(file, weights, mode);
   weights.embedding = loader.matrix("token_embd.weight", {config.vocabulary, config.hidden});
   weights.output_norm = loader.small("output_norm.weight", {config.hidden});
   weights.output =
@@ -271,5 +272,10 @@ Weights load_weights(const GgufFile& file, const ModelConfig& config) {
   loader.require_all_taken();
   return weights;
 }
+
+}  // namespace
+
+Weights load_weights(const GgufFile& file, const ModelConfig& config) { return take_all(file, config, Loader::Mode::load); }
+void check_weights(const GgufFile& file, const ModelConfig& config) { take_all(file, config, Loader::Mode::check); }
 
 }  // namespace lectern::inference

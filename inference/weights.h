@@ -70,4 +70,7 @@ struct Weights {
 /// or infinity (norms, decay, dt_bias) is an Error that names file and tensor; so is one that nothing would use.
 Weights load_weights(const GgufFile& file, const ModelConfig& config);
 
+/// The same checks without copying anything.
+void check_weights(const GgufFile& file, const ModelConfig& config);
+
 }  // namespace lectern::inference

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "documents/document.h"
+#include "documents/quotations.h"
 #include "documents/text_fold.h"
 
 namespace lectern::documents {
@@ -22,7 +23,7 @@ struct QuoteMatch {
   std::optional<PageSpan> second;  // the rest, if the quote runs over a page break
 };
 
-/// Characters (letters and digits, folded) that a quote needs.
+/// Characters that a quote needs (white space folded).
 inline constexpr std::int64_t shortest_quote = 12;
 
 /// The folded text of a document, made once; const functions may run on several threads. Keeps no reference to the document.
@@ -48,6 +49,7 @@ class QuoteIndex {
   std::optional<Span> find_piece(const FoldedText& piece, std::int64_t from, std::int64_t to) const;
   std::optional<Span> find_over_page_break(const FoldedText& piece, std::int64_t from, std::int64_t to) const;
   bool joints_agree(const FoldedText& piece, std::int64_t first, std::int64_t count, std::int64_t at_byte) const;
+  bool is_border(std::int64_t byte) const;
   std::int64_t page_index(std::int64_t byte) const;
   std::int64_t character_index(std::int64_t byte) const;
   QuoteMatch to_match(const Span& span) const;
@@ -56,14 +58,5 @@ class QuoteIndex {
   std::vector<FoldedCharacter> characters_;
   std::vector<FoldedPage> pages_;
 };
-
-/// A quotation in a text.
-struct Quotation {
-  std::int64_t start = 0, end = 0;  // code points of the answer, with the quotation marks
-  std::string text;                 // without them
-};
-
-/// “…”, "…", „…“, «…», 「…」, 『…』 and Markdown block quotes ("> …"), in order, not nested; those too short to be a quote are left out.
-std::vector<Quotation> extract_quotes(std::string_view answer);
 
 }  // namespace lectern::documents

@@ -8,6 +8,12 @@
 
 namespace lectern::kernels {
 
+namespace cpu {
+struct InnerLoops;
+class Scratch;
+class RotaryTable;
+}  // namespace cpu
+
 enum class Backend { cpu, cuda };
 
 /// Instruction path of the CPU kernels, chosen once at run time from what the processor has.
@@ -35,11 +41,18 @@ class Stream {
   Backend backend() const { return Backend::cpu; }
   CpuPath cpu_path() const { return path_; }
   cpu::ThreadPool& pool() { return *pool_; }
+  /// For the operations: the loops of this path, and memory that is kept between calls.
+  const cpu::InnerLoops& loops() const { return *loops_; }
+  cpu::Scratch& scratch() { return *scratch_; }
+  cpu::RotaryTable& rotary_table() { return *rotary_table_; }
   /// Waits for all work of this stream.
   void synchronize() {}
 
  private:
   CpuPath path_;
+  const cpu::InnerLoops* loops_;
+  std::unique_ptr<cpu::Scratch> scratch_;
+  std::unique_ptr<cpu::RotaryTable> rotary_table_;
   std::unique_ptr<cpu::ThreadPool> pool_;
 };
 

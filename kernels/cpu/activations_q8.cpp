@@ -1,0 +1,44 @@
+#include "kernels/cpu/activations_q8.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/operations.h"
+#include "kernels/cpu/scratch.h"
+
+namespace lectern::kernels::cpu {
+
+namespace {
+
+/// What is added to the weights of a type to store them as unsigned bytes (paths/unpack.h).
+std::int32_t zero_point(DType type) {
+  switch (type) {
+    case DType::q4_0: return 8;
+    case DType::q8_0: return 128;
+    case DType::q6_k: return 32;
+    default: return 0;
+  }
+}
+
+}  // namespace
+
+ActivationsQ8 round_activations(Stream& stream, ConstTensor x, DType type) {
+  const std::int64_t rows = x.rows(), columns = x.columns();
+  ActivationsQ8 out{};
+  out.rows = rows;
+  out.padded_columns = (columns + activation_chunk - 1) / activation_chunk * activation_chunk;
+  out.group = type == DType::q6_k ? 16 : 32;
+  out.zero_point = zero_point(type);
+  const std::int64_t elements = rows * out.padded_columns, groups = elements / out.group;
+  std::byte* memory = stream.scratch().shared(ScratchUse::activations, elements * 2 + groups * 12);
+  out.values = reinterpret_cast<std::int8_t*>(memory);
+  out.lane_corrections = reinterpret_cast<std::int32_t*>(memory + elements);
+  out.scales = reinterpret_cast<float*>(memory + 2 * elements);
+  out.group_corrections = reinterpret_cast<std::int32_t*>(memory + 2 * elements + groups * 8);
+  const InnerLoops& loops = stream.loops();
+  stream.pool().parallel_for(rows, std::max<std::int64_t>(1, 16384 / columns), [&](std::int64_t first, std::int64_t last, int) {
+    for (std::int64_t row = first; row < last; ++row) loops.quantize_row(floats(x) + row * columns, columns, row, out);
+  });
+  return out;
+}
+
+}  // namespace lectern::kernels::cpu

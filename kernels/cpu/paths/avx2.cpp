@@ -1,0 +1,8 @@
+#include "kernels/cpu/paths/table.h"
+
+namespace lectern::kernels::cpu {
+namespace {
+constexpr InnerLoops loops = table("avx2");
+}
+const InnerLoops& avx2_loops() { return loops; }
+}  // namespace lectern::kernels::cpu

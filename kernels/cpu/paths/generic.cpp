@@ -1,0 +1,8 @@
+#include "kernels/cpu/paths/table.h"
+
+namespace lectern::kernels::cpu {
+namespace {
+constexpr InnerLoops loops = table("generic");
+}
+const InnerLoops& generic_loops() { return loops; }
+}  // namespace lectern::kernels::cpu

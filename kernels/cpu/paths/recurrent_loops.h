@@ -1,0 +1,124 @@
+// The gated delta rule and the causal convolution of one instruction path.
+//
+// A column of the state of the delta rule (one value dimension) never meets another: each vector of columns runs through
+// all tokens alone. One token reads the columns twice and writes them once: Sᵀk of the decayed state is exp(g) times that
+// of the old one, and decay, update and Sᵀq share the second pass.
+#pragma once
+
+#include "kernels/cpu/inner_loops.h"
+#include "kernels/cpu/simd.h"
+
+namespace lectern::kernels::cpu {
+namespace {
+
+template <int vectors>
+void delta_rule_vectors(const DeltaRuleArguments& a, int64_t head, int64_t column, int64_t count) {
+  const int64_t key_dim = a.key_dim, value_dim = a.value_dim;
+  const int64_t key_head = a.tiled_heads ? head % a.key_heads : head / (a.value_heads / a.key_heads);
+  const int64_t state_offset = head * key_dim * value_dim + column;
+  float* state = a.state + state_offset;
+  int64_t snapshot = 0;
+  for (int64_t t = 0; t < a.tokens; ++t) {
+    const float* k = a.k + (t * a.key_heads + key_head) * key_dim;
+    const float* q = a.q + (t * a.key_heads + key_head) * key_dim;
+    const float* v = a.v + (t * a.value_heads + head) * value_dim + column;
+    float* out = a.out + (t * a.value_heads + head) * value_dim + column;
+    const F32 decay = exp(set1(a.g[t * a.value_heads + head]));
+    const F32 beta = set1(a.beta[t * a.value_heads + head]);
+
+    F32 recalled[vectors][2];
+    for (int i = 0; i < vectors; ++i) recalled[i][0] = recalled[i][1] = zero();
+    for (int64_t row = 0; row < key_dim; ++row) {
+      const F32 key = set1(k[row]);
+      for (int i = 0; i < vectors; ++i)
+        recalled[i][row & 1] = fma(key, load_upto(state + row * value_dim + i * lanes, count), recalled[i][row & 1]);
+    }
+    F32 update[vectors], result[vectors][2];
+    for (int i = 0; i < vectors; ++i) {
+      update[i] = beta * (load_upto(v + i * lanes, count) - decay * (recalled[i][0] + recalled[i][1]));
+      result[i][0] = result[i][1] = zero();
+    }
+    for (int64_t row = 0; row < key_dim; ++row) {
+      const F32 key = set1(k[row]), query = set1(q[row]);
+      for (int i = 0; i < vectors; ++i) {
+        float* place = state + row * value_dim + i * lanes;
+        const F32 s = fma(key, update[i], decay * load_upto(place, count));
+        store_upto(place, s, count);
+        result[i][row & 1] = fma(query, s, result[i][row & 1]);
+      }
+    }
+    for (int i = 0; i < vectors; ++i) store_upto(out + i * lanes, result[i][0] + result[i][1], count);
+
+    for (; snapshot < a.snapshot_count && a.snapshot_offsets[snapshot] == t + 1; ++snapshot)
+      for (int64_t row = 0; row < key_dim; ++row)
+        for (int i = 0; i < vectors; ++i)
+          store_upto(a.snapshots[snapshot] + state_offset + row * value_dim + i * lanes,
+                     load_upto(state + row * value_dim + i * lanes, count), count);
+  }
+}
+
+void delta_rule_columns(const DeltaRuleArguments& a, int64_t head, int64_t first, int64_t last) {
+  int64_t column = first;
+  for (; column + 2 * lanes <= last; column += 2 * lanes) delta_rule_vectors<2>(a, head, column, lanes);
+  for (; column < last; column += lanes) delta_rule_vectors<1>(a, head, column, smaller(lanes, last - column));
+}
+
+constexpr int64_t max_convolution_width = 16;
+
+inline float rounded(float x, bool to_bf16) { return to_bf16 ? bf16_to_f32(f32_to_bf16(x)) : x; }
+
+/// Rows that have become history are rounded to the state's type at once, so that a token's result is the same whether
+/// its predecessors came in this call or from the state.
+void convolve_channels(const ConvolutionArguments& a, int64_t first, int64_t last) {
+  const int64_t history_rows = a.width - 1;
+  const auto read_state = [&](int64_t row, int64_t channel) {
+    const int64_t i = row * a.channels + channel;
+    return a.state_is_bf16 ? bf16_to_f32(reinterpret_cast<const uint16_t*>(a.state)[i]) : reinterpret_cast<const float*>(a.state)[i];
+  };
+  for_each_vector(last - first, [&](int64_t offset, int64_t count) {
+    const int64_t channel = first + offset;
+    F32 weights[max_convolution_width], history[max_convolution_width];
+    float column[lanes] = {};
+    for (int64_t j = 0; j < a.width; ++j) {
+      for (int64_t i = 0; i < count; ++i) column[i] = a.w[(channel + i) * a.width + j];
+      weights[j] = load(column);
+    }
+    for (int64_t j = 0; j < history_rows; ++j) {
+      for (int64_t i = 0; i < count; ++i) column[i] = read_state(j, channel + i);
+      history[j] = load(column);
+    }
+    const auto write_state = [&](std::byte* state) {
+      for (int64_t j = 0; j < history_rows; ++j) {
+        float values[lanes];
+        store(values, history[j]);
+        for (int64_t i = 0; i < count; ++i) {
+          const int64_t at = j * a.channels + channel + i;
+          if (a.state_is_bf16)
+            reinterpret_cast<uint16_t*>(state)[at] = f32_to_bf16(values[i]);
+          else
+            reinterpret_cast<float*>(state)[at] = values[i];
+        }
+      }
+    };
+    int64_t snapshot = 0;
+    for (int64_t t = 0; t < a.tokens; ++t) {
+      const F32 now = load_upto(a.x + t * a.channels + channel, count);
+      F32 sums = zero();
+      for (int64_t j = 0; j < history_rows; ++j) sums = fma(weights[j], history[j], sums);
+      sums = fma(weights[history_rows], now, sums);
+      store_upto(a.out + t * a.channels + channel, silu(sums), count);
+      for (int64_t j = 0; j + 1 < history_rows; ++j) history[j] = history[j + 1];
+      if (history_rows > 0) {
+        float values[lanes];
+        store(values, now);
+        for (float& value : values) value = rounded(value, a.state_is_bf16);
+        history[history_rows - 1] = load(values);
+      }
+      for (; snapshot < a.snapshot_count && a.snapshot_offsets[snapshot] == t + 1; ++snapshot) write_state(a.snapshots[snapshot]);
+    }
+    write_state(a.state);
+  });
+}
+
+}  // namespace
+}  // namespace lectern::kernels::cpu

@@ -1,0 +1,146 @@
+// Norms, element-wise loops, rotary pairs and conversions of one instruction path.
+#pragma once
+
+#include "kernels/cpu/inner_loops.h"
+#include "kernels/cpu/simd.h"
+
+namespace lectern::kernels::cpu {
+namespace {
+
+float sum_of_squares(const float* x, int64_t n) {
+  F32 s0 = zero(), s1 = zero();
+  int64_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    const F32 a = load(x + i), b = load(x + i + lanes);
+    s0 = fma(a, a, s0);
+    s1 = fma(b, b, s1);
+  }
+  for (; i < n; i += lanes) {
+    const F32 a = load_upto(x + i, smaller(lanes, n - i));
+    s0 = fma(a, a, s0);
+  }
+  return sum(s0 + s1);
+}
+
+void rms_norm_row(const float* x, const float* w, float eps, int64_t n, float* out) {
+  const F32 factor = set1(1.0f / __builtin_sqrtf(sum_of_squares(x, n) / static_cast<float>(n) + eps));
+  for_each_vector(n, [&](int64_t i, int64_t count) {
+    store_upto(out + i, load_upto(x + i, count) * factor * load_upto(w + i, count), count);
+  });
+}
+
+void gated_rms_norm_row(const float* o, const float* z, const float* w, float eps, int64_t n, float* out) {
+  const F32 factor = set1(1.0f / __builtin_sqrtf(sum_of_squares(o, n) / static_cast<float>(n) + eps));
+  for_each_vector(n, [&](int64_t i, int64_t count) {
+    const F32 y = load_upto(o + i, count) * factor * load_upto(w + i, count);
+    store_upto(out + i, y * silu(load_upto(z + i, count)), count);
+  });
+}
+
+void l2_norm_row(const float* x, float eps, float scale, int64_t n, float* out) {
+  const F32 factor = set1(scale / __builtin_sqrtf(sum_of_squares(x, n) + eps));
+  for_each_vector(n, [&](int64_t i, int64_t count) { store_upto(out + i, load_upto(x + i, count) * factor, count); });
+}
+
+void softmax_row(const float* x, int64_t n, float* out) {
+  float largest = -__builtin_inff();
+  for (int64_t i = 0; i < n; ++i) largest = x[i] > largest ? x[i] : largest;
+  for_each_vector(n, [&](int64_t i, int64_t count) {
+    store_upto(out + i, exp(load_upto(x + i, count) - set1(largest)), count);
+  });
+  double total = 0;
+  for (int64_t i = 0; i < n; ++i) total += static_cast<double>(out[i]);
+  const F32 factor = set1(static_cast<float>(1.0 / total));
+  for_each_vector(n, [&](int64_t i, int64_t count) { store_upto(out + i, load_upto(out + i, count) * factor, count); });
+}
+
+void add(const float* a, const float* b, int64_t n, float* out) {
+  for_each_vector(n, [&](int64_t i, int64_t count) {
+    store_upto(out + i, load_upto(a + i, count) + load_upto(b + i, count), count);
+  });
+}
+
+void silu_multiply(const float* gate, const float* up, int64_t n, float* out) {
+  for_each_vector(n, [&](int64_t i, int64_t count) {
+    store_upto(out + i, silu(load_upto(gate + i, count)) * load_upto(up + i, count), count);
+  });
+}
+
+void sigmoid_multiply(const float* x, const float* gate, int64_t n, float* out) {
+  for_each_vector(n, [&](int64_t i, int64_t count) {
+    store_upto(out + i, load_upto(x + i, count) * sigmoid(load_upto(gate + i, count)), count);
+  });
+}
+
+void add_scaled(const float* x, float scale, int64_t n, float* out) {
+  const F32 factor = set1(scale);
+  for_each_vector(n, [&](int64_t i, int64_t count) {
+    store_upto(out + i, fma(load_upto(x + i, count), factor, load_upto(out + i, count)), count);
+  });
+}
+
+void to_bf16(const float* x, int64_t n, uint16_t* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = f32_to_bf16(x[i]);
+}
+
+void rotate(float* x, const float* cosines, const float* sines, int64_t pairs, bool adjacent) {
+  if (adjacent) {
+    for (int64_t i = 0; i < pairs; ++i) {
+      const float a = x[2 * i], b = x[2 * i + 1];
+      x[2 * i] = a * cosines[i] - b * sines[i];
+      x[2 * i + 1] = a * sines[i] + b * cosines[i];
+    }
+    return;
+  }
+  for_each_vector(pairs, [&](int64_t i, int64_t count) {
+    const F32 a = load_upto(x + i, count), b = load_upto(x + pairs + i, count);
+    const F32 c = load_upto(cosines + i, count), s = load_upto(sines + i, count);
+    store_upto(x + i, a * c - b * s, count);
+    store_upto(x + pairs + i, a * s + b * c, count);
+  });
+}
+
+/// Rounds in blocks of 32: scale = largest / 127, value = round(x * (127 / largest)), ties to even. A scale serves one or
+/// two groups of the weights.
+void quantize_row(const float* x, int64_t columns, int64_t row, const ActivationsQ8& out) {
+  const int64_t padded = out.padded_columns, groups = padded / out.group, groups_per_block = 32 / out.group;
+  int8_t* values = out.values + row * padded;
+  float* scales = out.scales + row * groups * 2;
+  int32_t* group_corrections = out.group_corrections + row * groups;
+  int32_t* lane_corrections = out.lane_corrections + row * (padded / 4);
+  for (int64_t block = 0; block < columns / 32; ++block) {
+    F32 v[32 / lanes];
+    F32 largest_lanes = zero();
+    for (int i = 0; i < 32 / lanes; ++i) {
+      v[i] = load(x + block * 32 + i * lanes);
+      largest_lanes = max(largest_lanes, absolute(v[i]));
+    }
+    const float largest = maximum(largest_lanes);
+    // Below this all is zero; the bound also keeps 127 / largest finite.
+    const float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f;
+    const float scale = largest / 127.0f;
+    int32_t rounded[32];
+    for (int i = 0; i < 32 / lanes; ++i) istore(rounded + i * lanes, round_to_i32(v[i] * set1(inverse)));
+    int8_t* q = values + block * 32;
+    for (int i = 0; i < 32; ++i) q[i] = static_cast<int8_t>(rounded[i]);
+    int32_t four_sums[8];
+    for (int i = 0; i < 8; ++i) four_sums[i] = q[4 * i] + q[4 * i + 1] + q[4 * i + 2] + q[4 * i + 3];
+    for (int i = 0; i < 8; ++i) lane_corrections[block * 8 + i] = -out.zero_point * four_sums[i];
+    for (int64_t part = 0; part < groups_per_block; ++part) {
+      const int64_t group = block * groups_per_block + part;
+      int32_t group_sum = 0;
+      for (int64_t i = 0; i < 8 / groups_per_block; ++i) group_sum += four_sums[part * 4 + i];
+      scales[2 * group] = scale;
+      scales[2 * group + 1] = scale * static_cast<float>(group_sum);
+      group_corrections[group] = -out.zero_point * group_sum;
+    }
+  }
+  const int64_t filled_groups = columns / out.group;
+  __builtin_memset(values + columns, 0, static_cast<size_t>(padded - columns));
+  __builtin_memset(scales + filled_groups * 2, 0, static_cast<size_t>(groups - filled_groups) * 8);
+  __builtin_memset(group_corrections + filled_groups, 0, static_cast<size_t>(groups - filled_groups) * 4);
+  __builtin_memset(lane_corrections + columns / 4, 0, static_cast<size_t>(padded - columns));
+}
+
+}  // namespace
+}  // namespace lectern::kernels::cpu

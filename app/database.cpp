@@ -3,13 +3,15 @@
 // decides there.
 #include "app/database.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <cassert>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <limits>
+#include <filesystem>
 #include <thread>
 
 namespace lectern::app {
@@ -19,7 +21,17 @@ using Kind = DatabaseError::Kind;
 
 constexpr int busy_timeout_ms = 10'000;  // another process's transactions are short; this is a process that hangs
 
-Kind kind_of(int code, int system_error) {
+/// SQLite's own errno is that of its last try, which hides the reason of the first.
+bool is_forbidden(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  const auto is_refused = [](const std::string& place) {
+    return faccessat(AT_FDCWD, place.c_str(), W_OK, AT_EACCESS) != 0 &&
+           (errno == EACCES || errno == EROFS || errno == EPERM);
+  };
+  return is_refused(path) || is_refused(folder.empty() ? "." : folder);
+}
+
+Kind kind_of(const std::string& path, int code, int system_error) {
   if (system_error == ENOSPC || system_error == EDQUOT) {
     if ((code & 0xFF) == SQLITE_IOERR || (code & 0xFF) == SQLITE_CANTOPEN) return Kind::disk_full;
   }
@@ -27,8 +39,7 @@ Kind kind_of(int code, int system_error) {
     case SQLITE_FULL: return Kind::disk_full;
     case SQLITE_READONLY:
     case SQLITE_PERM: return Kind::read_only;
-    case SQLITE_CANTOPEN:
-      return system_error == EACCES || system_error == EROFS || system_error == EPERM ? Kind::read_only : Kind::other;
+    case SQLITE_CANTOPEN: return is_forbidden(path) ? Kind::read_only : Kind::other;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: return Kind::damaged;
     case SQLITE_BUSY:
@@ -40,7 +51,7 @@ Kind kind_of(int code, int system_error) {
 [[noreturn]] void fail(const std::string& path, sqlite3* handle, int code) {
   const int system_error = handle != nullptr ? sqlite3_system_errno(handle) : 0;
   const std::string detail = handle != nullptr ? sqlite3_errmsg(handle) : sqlite3_errstr(code);
-  const Kind kind = kind_of(code, system_error);
+  const Kind kind = kind_of(path, code, system_error);
   std::string message = path + ": ";
   switch (kind) {
     case Kind::disk_full: message += "the disk is full; free some space and try again"; break;

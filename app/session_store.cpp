@@ -179,9 +179,7 @@ std::optional<SessionRow> SessionStore::find(const std::string& id_or_name) cons
   const bool digits = !id_or_name.empty() && id_or_name.size() <= 18 &&
                       std::all_of(id_or_name.begin(), id_or_name.end(), [](char c) { return c >= '0' && c <= '9'; });
   if (digits) {
-    Statement row(database_, std::string("SELECT ") + session_columns + " FROM sessions s WHERE s.id = ?1");
-    row.bind(1, std::int64_t{std::stoll(id_or_name)});
-    if (row.step()) return session_row(row);
+    if (std::optional<SessionRow> session = find(std::int64_t{std::stoll(id_or_name)})) return session;
   }
   // A given name wins over a first question that reads the same; of several, the one used last.
   for (const SessionRow& session : list()) {
@@ -193,6 +191,13 @@ std::optional<SessionRow> SessionStore::find(const std::string& id_or_name) cons
     }
   }
   return std::nullopt;
+}
+
+std::optional<SessionRow> SessionStore::find(std::int64_t session) const {
+  Statement row(database_, std::string("SELECT ") + session_columns + " FROM sessions s WHERE s.id = ?1");
+  row.bind(1, session);
+  if (!row.step()) return std::nullopt;
+  return session_row(row);
 }
 
 void SessionStore::rename(std::int64_t session, const std::string& name) {

@@ -17,8 +17,11 @@ class SessionStore {
   explicit SessionStore(Database& database) : database_(database) {}
 
   std::int64_t create(const std::string& name);
-  std::vector<SessionRow> list(const std::string& search = {}) const;  // newest change first; search over names and messages
+  std::vector<SessionRow> list(
+      const std::string& search = {}) const;  // newest change first; search over names and messages
+  /// By number, by the given name, or by its first question.
   std::optional<SessionRow> find(const std::string& id_or_name) const;
+  std::optional<SessionRow> find(std::int64_t session) const;
   void rename(std::int64_t session, const std::string& name);
   void pin(std::int64_t session, bool pinned);
   void remove(std::int64_t session);
@@ -33,11 +36,11 @@ class SessionStore {
   /// The finished message: text, state, token ids, citations, report.
   void finish_message(const Message& message);
   std::optional<Message> message(std::int64_t id) const;
-  std::vector<Message> branch(std::int64_t session) const;     // from the first message to the shown end
+  std::vector<Message> branch(std::int64_t session) const;        // from the first message to the shown end
   std::vector<Message> all_messages(std::int64_t session) const;  // every branch, by id
   void show_branch(std::int64_t session, std::int64_t last_message);
-  /// Answers left `partial` by a process that died become `stopped`. Call once when the program starts as the only writer
-  /// of that session.
+  /// Answers left `partial` by a process that died become `stopped`. Call once when the program starts as the only
+  /// writer of that session.
   int mark_interrupted(std::int64_t session);
 
   std::string remembered(std::int64_t session, const std::string& key) const;

@@ -1,0 +1,55 @@
+// What every layer of one forward pass shares. To be read beside model.md, as the layers are.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "inference/delta_snapshots.h"
+#include "inference/kv_pages.h"
+#include "inference/model_config.h"
+#include "inference/types.h"
+#include "kernels/device.h"
+#include "kernels/memory.h"
+#include "kernels/tensor.h"
+
+namespace lectern::inference {
+
+/// One running token chain: its keys and values and its recurrent state, always at the same position.
+struct Sequence {
+  Sequence(KvPagePool& pool, const DeltaShape& shape) : kv(pool), state(shape) {}
+  std::int64_t position() const { return kv.length(); }
+  KvSequence kv;
+  DeltaState state;
+};
+
+/// New tokens of one sequence. Offsets count from the first of them.
+struct ForwardPiece {
+  Sequence* sequence = nullptr;
+  std::span<const TokenId> tokens;                   // [T]
+  std::span<const std::int64_t> segment_starts;      // in [0, T), ascending: where a segment of the request begins
+  std::span<const std::int64_t> snapshot_offsets;    // in [1, T], ascending
+  std::span<DeltaSnapshot* const> snapshots;         // filled with the state after that many tokens
+};
+
+/// The state of a pass: what the layers need besides their weights. R is the number of rows of all pieces together.
+struct LayerPass {
+  kernels::Stream& stream;
+  kernels::Arena& arena;  // temporaries of a layer, given back when it ends
+  const ModelConfig& config;
+  RowKind kind;
+  kernels::DType kv_type;  // of kept keys and values
+  std::span<const ForwardPiece> pieces;
+  std::span<const std::int64_t> positions;  // [R]
+  std::span<std::byte*> strips;             // scratch for KvSequence::strips
+  std::vector<kernels::Tensor>& snapshot_views;  // scratch, reserved at load
+};
+
+/// y = x · wᵀ with the kernels of the pass: matmul for rows of a prompt, matvec for generated ones.
+void project(LayerPass& pass, kernels::ConstTensor x, kernels::ConstTensor w, kernels::Tensor out);
+/// Rows [first, first + count) of the slowest axis.
+kernels::Tensor slice(kernels::Tensor tensor, std::int64_t first, std::int64_t count);
+/// out[r, 0..out.columns) = x[r, column..]: x [R, S] f32, out [R, D] f32.
+void copy_columns(kernels::ConstTensor x, std::int64_t column, kernels::Tensor out);
+
+}  // namespace lectern::inference

@@ -1,0 +1,48 @@
+// Writing an answer: logits, choice, next token, until something ends it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "inference/forward.h"
+#include "inference/step_trace.h"
+#include "inference/tokenizer.h"
+#include "inference/types.h"
+
+namespace lectern::inference {
+
+struct GenerationSettings {
+  SamplingOptions sampling;
+  std::int64_t max_tokens = 512;
+  std::vector<std::string> stop;
+  std::int64_t usable_tokens = 0;  // ids from here on are padding
+};
+
+struct GenerationCallbacks {
+  std::function<bool()> stop;                      // asked between tokens
+  std::function<void(std::string_view text)> text;  // whole characters, nothing of a stop string
+};
+
+struct Generated {
+  std::string text;
+  std::vector<TokenId> token_ids;  // of `text`
+  std::vector<TokenId> fed;        // generated tokens that the sequence has read: usually the same
+  FinishReason reason = FinishReason::stop;
+  std::vector<float> hidden;       // [H], of the last token fed, if any was
+  std::int64_t sampled = 0;        // tokens chosen, the end token included
+  double first_token_s = 0;        // from the call to the first choice
+  double decode_s = 0;
+};
+
+/// Continues `sequence`, which stands at the end of `history`; `hidden` [H] is its last row, `hidden_rows` the kernels for its
+/// logits. The end-of-turn token is not fed. After `length` and `cancelled` every token of the answer has been fed, so that
+/// its end is a place to go on from.
+Generated generate(Forward& forward, Sequence& sequence, const Tokenizer& tokenizer, std::span<const TokenId> history,
+                   std::span<const float> hidden, RowKind hidden_rows, const GenerationSettings& settings,
+                   const GenerationCallbacks& callbacks, StepTrace* trace);
+
+}  // namespace lectern::inference

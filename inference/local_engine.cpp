@@ -1,0 +1,314 @@
+// Requests wait in one queue behind one mutex; the engine's thread takes them in order and alone touches model memory, pages
+// and the store. Between passes and tokens it asks the request's own stop token, and settles waiting requests that were
+// stopped, so that nobody waits for a request in front of a cancelled one. An error ends its request and becomes the
+// future's exception; the store only ever holds states that were checked.
+#include "inference/local_engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "inference/forward.h"
+#include "inference/generation.h"
+#include "inference/model.h"
+#include "inference/prefill.h"
+#include "inference/prompt_chain.h"
+#include "inference/reading_history.h"
+#include "kernels/error.h"
+
+namespace lectern::inference {
+
+namespace {
+
+constexpr std::int64_t least_chunk = 128;
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+struct Job {
+  GenerationRequest request;
+  std::shared_ptr<RequestObserver> observer;
+  std::stop_token stop;
+  std::promise<GenerationResult> promise;
+};
+
+GenerationResult cancelled_result() {
+  GenerationResult result;
+  result.finish_reason = FinishReason::cancelled;
+  return result;
+}
+
+class Local final : public LocalEngine {
+ public:
+  explicit Local(const LocalEngineOptions& options)
+      : options_(checked(options)),
+        model_(options.file),
+        window_(choose_window(model_, options.window, options.chunk, available_memory())),
+        stream_(options.threads),
+        forward_(model_.config(), model_.weights(), stream_, options.chunk, window_),
+        shape_(delta_shape(model_.config())),
+        pool_(model_.config().attention_layers(), kv_shape(model_.config()), pool_bytes()),
+        sequence_(pool_, shape_),
+        store_(pool_, shape_, model_.fingerprint(), options.cache_budget_bytes),
+        tokenizer_(model_.required_tokenizer()) {
+    thread_ = std::jthread([this](std::stop_token stop) { work(stop); });
+  }
+
+  ~Local() override {
+    thread_.request_stop();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  ModelDescription describe() const override {
+    const ModelConfig& config = model_.config();
+    ModelDescription description;
+    description.name = config.name;
+    description.architecture = config.architecture;
+    description.quantization = config.quantization;
+    description.device = "CPU, " + std::to_string(threads_) + (threads_ == 1 ? " thread, " : " threads, ") +
+                         kernels::name(stream_.cpu_path());
+    description.file = options_.file.string();
+    description.window = window_;
+    description.parameters = config.parameters;
+    description.memory_bytes = plan_memory(model_.file(), config, window_, options_.chunk).total();
+    description.warning = model_.chat().warning();
+    return description;
+  }
+
+  std::int64_t count_tokens(std::string_view text) const override {
+    return static_cast<std::int64_t>(tokenizer_.encode(text, SpecialTokens::plain_text).size());
+  }
+
+  std::int64_t count_prompt(const GenerationRequest& request) const override {
+    return build_prompt(request, model_.chat(), tokenizer_).tokens();
+  }
+
+  std::future<GenerationResult> submit(GenerationRequest request, std::shared_ptr<RequestObserver> observer,
+                                       std::stop_token stop) override {
+    Job job{std::move(request), std::move(observer), std::move(stop), {}};
+    std::future<GenerationResult> future = job.promise.get_future();
+    {
+      const std::scoped_lock lock(mutex_);
+      queue_.push_back(std::move(job));
+    }
+    wake_.notify_one();
+    return future;
+  }
+
+  ContextStoreStats cache_stats() const override {
+    const std::scoped_lock lock(mutex_);
+    return stats_;
+  }
+
+  void clear_cache() override {
+    {
+      const std::scoped_lock lock(mutex_);
+      clear_asked_ = true;
+    }
+    wake_.notify_one();
+  }
+
+ private:
+  static LocalEngineOptions checked(const LocalEngineOptions& options) {
+    if (options.chunk < least_chunk)
+      throw Error(ErrorKind::bad_request, "chunk: it must be at least " + std::to_string(least_chunk) + " tokens");
+    if (options.cache_budget_bytes < 0) throw Error(ErrorKind::bad_request, "cache budget: it must not be negative");
+    return options;
+  }
+
+  /// Kept pages and those of a full window beside them; two more for copies at forks.
+  std::int64_t pool_bytes() const {
+    const std::int64_t page = model_.config().attention_layers() * kv_shape(model_.config()).strip_bytes();
+    const std::int64_t window_pages = (window_ + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens;
+    return options_.cache_budget_bytes + (window_pages + 2) * page;
+  }
+
+  void work(const std::stop_token& stop) {
+    while (true) {
+      std::optional<Job> job;
+      {
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, stop, [&] { return !queue_.empty() || clear_asked_; });
+        if (stop.stop_requested()) break;
+        if (clear_asked_) {
+          clear_asked_ = false;
+          forget();
+          stats_ = store_.stats();
+        }
+        if (queue_.empty()) continue;
+        job = std::move(queue_.front());
+        queue_.pop_front();
+      }
+      std::optional<GenerationResult> result;
+      std::exception_ptr failure;
+      try {
+        result = answer(*job, stop);
+      } catch (const std::bad_alloc&) {
+        failure = std::make_exception_ptr(Error(ErrorKind::out_of_memory, "engine: the system has no more memory"));
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      {
+        const std::scoped_lock lock(mutex_);
+        stats_ = store_.stats();
+      }
+      job->observer.reset();
+      if (failure) job->promise.set_exception(failure);
+      else job->promise.set_value(std::move(*result));
+    }
+    const std::scoped_lock lock(mutex_);
+    for (Job& job : queue_) job.promise.set_value(cancelled_result());
+    queue_.clear();
+  }
+
+  void forget() {
+    sequence_.kv = KvSequence(pool_);
+    store_.clear();
+  }
+
+  /// Requests that were stopped while they waited need not wait any longer.
+  void settle_stopped() {
+    std::vector<Job> settled;
+    {
+      const std::scoped_lock lock(mutex_);
+      for (auto job = queue_.begin(); job != queue_.end();) {
+        if (!job->stop.stop_requested()) {
+          ++job;
+          continue;
+        }
+        settled.push_back(std::move(*job));
+        job = queue_.erase(job);
+      }
+    }
+    for (Job& job : settled) job.promise.set_value(cancelled_result());
+  }
+
+  GenerationResult answer(Job& job, const std::stop_token& engine_stop) {
+    const auto start = Clock::now();
+    const GenerationRequest& request = job.request;
+    RequestObserver silent;
+    RequestObserver& observer = job.observer ? *job.observer : silent;
+    const auto stopped = [&] {
+      settle_stopped();
+      return job.stop.stop_requested() || engine_stop.stop_requested();
+    };
+    if (stopped()) return cancelled_result();
+
+    PromptChain chain = build_prompt(request, model_.chat(), tokenizer_);
+    GenerationResult result;
+    result.usage.prompt_tokens = chain.tokens();
+    if (result.usage.prompt_tokens > window_)
+      throw Error(ErrorKind::bad_request, "prompt: its " + std::to_string(result.usage.prompt_tokens) +
+                                              " tokens do not fit in the window of " + std::to_string(window_) +
+                                              " tokens; leave something out or open the model with a larger window");
+    check_ids(chain);
+
+    ContextStore* store = options_.cache_budget_bytes > 0 ? &store_ : nullptr;
+    const std::int64_t total = result.usage.prompt_tokens;
+    ReadCallbacks reading;
+    reading.stop = stopped;
+    reading.started = [&](std::int64_t kept) {
+      result.usage.miss_reasons = history_.explain(request.conversation, chain, kept, store);
+      observer.on_started(total, kept);
+    };
+    reading.progress = [&](std::int64_t read, double seconds_left) { observer.on_reading(read, total, seconds_left); };
+    const ReadOutcome read = read_prompt(forward_, store, pool_, sequence_, chain, reading, nullptr);
+    result.usage.reused_tokens = read.reused;
+    result.usage.loaded_tokens = read.loaded;
+    result.usage.computed_tokens = sequence_.position() - read.reused - read.loaded;
+    result.timing.load_s = read.load_s;
+    result.timing.prefill_s = read.prefill_s;
+    if (!read.finished) {
+      result.finish_reason = FinishReason::cancelled;
+      return result;
+    }
+    history_.remember(request.conversation, chain);
+    if (request.max_tokens <= 0) {
+      result.finish_reason = FinishReason::length;
+      return result;
+    }
+    write(request, chain, read, observer, stopped, start, result);
+    return result;
+  }
+
+  void write(const GenerationRequest& request, PromptChain& chain, const ReadOutcome& read, RequestObserver& observer,
+             const std::function<bool()>& stopped, Clock::time_point start, GenerationResult& result) {
+    GenerationSettings settings;
+    settings.sampling = request.sampling;
+    settings.max_tokens = request.max_tokens;
+    settings.stop = request.stop;
+    settings.usable_tokens = model_.usable_tokens();
+    GenerationCallbacks writing;
+    writing.stop = stopped;
+    writing.text = [&](std::string_view text) { observer.on_text(text); };
+    std::vector<TokenId> history;
+    for (const ChainSegment& segment : chain.segments)
+      history.insert(history.end(), segment.tokens.begin(), segment.tokens.end());
+    const double before = seconds_since(start);
+    Generated generated = generate(forward_, sequence_, tokenizer_, history, read.hidden, read.hidden_rows, settings, writing,
+                                   nullptr);
+    keep_answer(chain, generated);
+    result.text = std::move(generated.text);
+    result.token_ids = std::move(generated.token_ids);
+    result.finish_reason = generated.reason;
+    result.usage.generated_tokens = static_cast<std::int64_t>(result.token_ids.size());
+    result.timing.first_token_s = before + generated.first_token_s;
+    if (generated.decode_s > 0)
+      result.timing.decode_tokens_per_s = static_cast<double>(generated.sampled - 1) / generated.decode_s;
+  }
+
+  /// The state at the end of the answer. Where a stop string cut it inside what was fed, a model without recurrent state
+  /// goes on from the cut; another one will read the answer again.
+  void keep_answer(PromptChain& chain, const Generated& generated) {
+    if (options_.cache_budget_bytes <= 0 || generated.fed.empty()) return;
+    const auto [fed, ids] = std::mismatch(generated.fed.begin(), generated.fed.end(), generated.token_ids.begin(),
+                                          generated.token_ids.end());
+    const auto common = fed - generated.fed.begin();
+    const bool whole = fed == generated.fed.end();
+    if (common == 0 || (!whole && shape_.layers > 0)) return;
+    const std::int64_t position = sequence_.position() - (generated.fed.end() - fed);
+    auto snapshot = snapshot_of(sequence_, generated.hidden, RowKind::decode);
+    snapshot->position = position;
+    if (!whole) snapshot->hidden.clear();
+    chain.segments.push_back({{generated.fed.begin(), fed}, RowKind::decode});
+    store_.publish(chain.segments, position, sequence_.kv.pages(), std::move(snapshot));
+  }
+
+  void check_ids(const PromptChain& chain) const {
+    for (const ChainSegment& segment : chain.segments)
+      for (TokenId id : segment.tokens)
+        if (id < 0 || id >= model_.config().vocabulary)
+          throw Error(ErrorKind::bad_request, "prompt: token " + std::to_string(id) + " is not in the model's vocabulary");
+  }
+
+  const LocalEngineOptions options_;
+  const Model model_;
+  const std::int64_t window_;
+  kernels::Stream stream_;
+  const int threads_ = stream_.pool().size();
+  Forward forward_;
+  const DeltaShape shape_;
+  KvPagePool pool_;
+  Sequence sequence_;
+  ContextStore store_;
+  ReadingHistory history_;
+  const Tokenizer& tokenizer_;
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable_any wake_;
+  std::deque<Job> queue_;
+  ContextStoreStats stats_ = store_.stats();
+  bool clear_asked_ = false;
+
+  std::jthread thread_;  // last: it ends before what it uses
+};
+
+}  // namespace
+
+std::unique_ptr<LocalEngine> open_local_engine(const LocalEngineOptions& options) {
+  return std::make_unique<Local>(options);
+}
+
+}  // namespace lectern::inference

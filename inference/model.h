@@ -1,0 +1,52 @@
+// A model file opened for computing: configuration, weights, tokenizer, chat format.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "inference/chat_template.h"
+#include "inference/gguf_file.h"
+#include "inference/memory_plan.h"
+#include "inference/model_config.h"
+#include "inference/tokenizer.h"
+#include "inference/weights.h"
+
+namespace lectern::inference {
+
+/// Immutable once opened; any thread may read. Not movable: its parts refer to each other.
+class Model {
+ public:
+  /// Throws lectern::Error naming the file.
+  explicit Model(const std::filesystem::path& path);
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  const GgufFile& file() const { return file_; }
+  const ModelConfig& config() const { return config_; }
+  const Weights& weights() const { return weights_; }
+  /// Null if the file holds no tokenizer (test models that are fed with ids).
+  const Tokenizer* tokenizer() const { return tokenizer_ ? &*tokenizer_ : nullptr; }
+  /// Throws Error{unsupported} if there is none.
+  const Tokenizer& required_tokenizer() const;
+  const ChatTemplate& chat() const { return chat_; }
+  /// Ids that may be chosen: below this, the rest of the vocabulary is padding.
+  std::int64_t usable_tokens() const;
+  /// Names everything that determines kept states, for ContextStore.
+  std::string fingerprint() const;
+
+ private:
+  GgufFile file_;
+  ModelConfig config_;
+  Weights weights_;
+  std::optional<Tokenizer> tokenizer_;
+  ChatTemplate chat_;
+};
+
+/// min(wanted or the model's own length, what fits in `available` bytes); the own length is taken up to 32,768 tokens.
+/// Throws Error{bad_request} if more is wanted than the model was made for, Error{out_of_memory} if nothing useful fits.
+std::int64_t choose_window(const Model& model, std::optional<std::int64_t> wanted, std::int64_t chunk,
+                           std::optional<std::int64_t> available);
+
+}  // namespace lectern::inference

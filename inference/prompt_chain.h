@@ -1,0 +1,34 @@
+// A request as token ids: template text, system text, documents, messages and answers, each a segment of the chain.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "inference/chat_template.h"
+#include "inference/context_store.h"
+#include "inference/tokenizer.h"
+#include "inference/types.h"
+
+namespace lectern::inference {
+
+/// What a segment of the chain is, beside its tokens.
+struct SegmentLabel {
+  enum class Kind { template_text, system, document, message };
+  Kind kind = Kind::template_text;
+  std::string id;            // of the request's segment
+  bool keep_state = false;   // a snapshot at its end is worth its bytes
+};
+
+struct PromptChain {
+  std::vector<ChainSegment> segments;
+  std::vector<SegmentLabel> labels;  // one per segment
+  std::string warning;               // of the chat template, or empty
+  std::int64_t tokens() const;
+};
+
+/// Renders the conversation with its template and tokenises each piece by itself: control tokens are recognised in template
+/// text alone; answers keep their ids. Throws Error{bad_request} for segments out of order or a role that the template refuses.
+PromptChain build_prompt(const GenerationRequest& request, const ChatTemplate& chat, const Tokenizer& tokenizer);
+
+}  // namespace lectern::inference

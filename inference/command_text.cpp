@@ -11,7 +11,7 @@
 #include "inference/model_run.h"
 #include "inference/tokenizer_gguf.h"
 #include "inference/tokenizer_json.h"
-#include "inference/utf8_stream.h"
+#include "inference/utf8.h"
 #include "kernels/error.h"
 
 namespace lectern::inference::commands {

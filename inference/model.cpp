@@ -74,7 +74,7 @@ std::int64_t choose_window(const Model& model, std::optional<std::int64_t> wante
     window = std::max(window / 2, least_window);
     plan = plan_memory(model.file(), config, window, chunk);
   }
-  require_fit(model.file(), config, plan, *available);
+  require_fit(model.file(), plan, *available);
   return window;
 }
 

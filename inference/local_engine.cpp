@@ -17,6 +17,7 @@
 #include "inference/prefill.h"
 #include "inference/prompt_chain.h"
 #include "inference/reading_history.h"
+#include "inference/tokenizer_gguf.h"
 #include "kernels/error.h"
 
 namespace lectern::inference {
@@ -40,6 +41,11 @@ GenerationResult cancelled_result() {
   return result;
 }
 
+ChatTemplate chat_of(const GgufFile& file) {
+  const ModelTokenizer texts = read_tokenizer_gguf(file);
+  return ChatTemplate(texts.chat_template, texts.bos_token, texts.eos_token);
+}
+
 class Local final : public LocalEngine {
  public:
   explicit Local(const LocalEngineOptions& options)
@@ -52,7 +58,8 @@ class Local final : public LocalEngine {
         pool_(model_.config().attention_layers(), kv_shape(model_.config()), pool_bytes()),
         sequence_(pool_, shape_),
         store_(pool_, shape_, model_.fingerprint(), options.cache_budget_bytes),
-        tokenizer_(model_.required_tokenizer()) {
+        tokenizer_(model_.required_tokenizer()),
+        chat_(chat_of(model_.file())) {
     thread_ = std::jthread([this](std::stop_token stop) { work(stop); });
   }
 
@@ -73,7 +80,7 @@ class Local final : public LocalEngine {
     description.window = window_;
     description.parameters = config.parameters;
     description.memory_bytes = plan_memory(model_.file(), config, window_, options_.chunk).total();
-    description.warning = model_.chat().warning();
+    description.warning = chat_.warning();
     return description;
   }
 
@@ -82,7 +89,7 @@ class Local final : public LocalEngine {
   }
 
   std::int64_t count_prompt(const GenerationRequest& request) const override {
-    return build_prompt(request, model_.chat(), tokenizer_).tokens();
+    return build_prompt(request, chat_, tokenizer_).tokens();
   }
 
   std::future<GenerationResult> submit(GenerationRequest request, std::shared_ptr<RequestObserver> observer,
@@ -196,7 +203,7 @@ class Local final : public LocalEngine {
     };
     if (stopped()) return cancelled_result();
 
-    PromptChain chain = build_prompt(request, model_.chat(), tokenizer_);
+    PromptChain chain = build_prompt(request, chat_, tokenizer_);
     GenerationResult result;
     result.usage.prompt_tokens = chain.tokens();
     if (result.usage.prompt_tokens > window_)
@@ -295,6 +302,7 @@ class Local final : public LocalEngine {
   ContextStore store_;
   ReadingHistory history_;
   const Tokenizer& tokenizer_;
+  const ChatTemplate chat_;
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable_any wake_;

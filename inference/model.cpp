@@ -13,25 +13,13 @@ namespace {
 constexpr std::int64_t usual_window = 32768;  // a default that a laptop's memory can hold
 constexpr std::int64_t least_window = 512;
 
-std::optional<ModelTokenizer> read_texts(const GgufFile& file) {
-  if (!file.has("tokenizer.ggml.tokens")) return std::nullopt;
-  return read_tokenizer_gguf(file);
-}
-
 std::optional<Tokenizer> make_tokenizer(const GgufFile& file) {
-  auto texts = read_texts(file);
-  if (!texts) return std::nullopt;
+  if (!file.has("tokenizer.ggml.tokens")) return std::nullopt;
   try {
-    return Tokenizer(std::move(texts->data));
+    return Tokenizer(read_tokenizer_gguf(file).data);
   } catch (const Error& error) {
     throw Error(error.kind(), file.name() + ": " + error.what());
   }
-}
-
-ChatTemplate make_chat(const GgufFile& file) {
-  const auto texts = read_texts(file);
-  if (!texts) return ChatTemplate("", "", "");
-  return ChatTemplate(texts->chat_template, texts->bos_token, texts->eos_token);
 }
 
 }  // namespace
@@ -40,8 +28,7 @@ Model::Model(const std::filesystem::path& path)
     : file_(path),
       config_(read_model_config(file_)),
       weights_(load_weights(file_, config_)),
-      tokenizer_(make_tokenizer(file_)),
-      chat_(make_chat(file_)) {}
+      tokenizer_(make_tokenizer(file_)) {}
 
 const Tokenizer& Model::required_tokenizer() const {
   if (!tokenizer_) throw Error(ErrorKind::unsupported, file_.name() + ": the file holds no tokenizer; only `logits` can use it");

@@ -1,4 +1,4 @@
-// A model file opened for computing: configuration, weights, tokenizer, chat format.
+// A model file opened for computing: configuration, weights, tokenizer.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 
-#include "inference/chat_template.h"
 #include "inference/gguf_file.h"
 #include "inference/memory_plan.h"
 #include "inference/model_config.h"
@@ -30,7 +29,6 @@ class Model {
   const Tokenizer* tokenizer() const { return tokenizer_ ? &*tokenizer_ : nullptr; }
   /// Throws Error{unsupported} if there is none.
   const Tokenizer& required_tokenizer() const;
-  const ChatTemplate& chat() const { return chat_; }
   /// Ids that may be chosen: below this, the rest of the vocabulary is padding.
   std::int64_t usable_tokens() const;
   /// Names everything that determines kept states, for ContextStore.
@@ -41,7 +39,6 @@ class Model {
   ModelConfig config_;
   Weights weights_;
   std::optional<Tokenizer> tokenizer_;
-  ChatTemplate chat_;
 };
 
 /// min(wanted or the model's own length, what fits in `available` bytes); the own length is taken up to 32,768 tokens.

@@ -99,6 +99,7 @@ struct AnswerReport {
   double ingest_s = 0;
   inference::ModelDescription model;
   std::vector<Unsupported> unsupported;
+  int turns_left_out = 0;  // oldest questions (with their answers) that did not fit the window any more
 };
 
 struct Message {

@@ -1,6 +1,6 @@
-// Two readers of the same values: the database wants every field back, the command line prints the fields of its contract. The
-// database's form is the command line's with a few fields more, so there is one function for each part and a small addition.
-// Invalid UTF-8 (an answer cut by a crash) is replaced, never thrown.
+// Two readers of the same values: the database wants every field back, the command line prints the fields of its
+// contract. The database's form is the command line's with a few fields more, so there is one function for each part
+// and a small addition. Invalid UTF-8 (an answer cut by a crash) is replaced, never thrown.
 #include "app/records_json.h"
 
 #include <nlohmann/json.hpp>
@@ -11,9 +11,13 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
-Json parse(std::string_view text) { return Json::parse(text, nullptr, false); }
+Json parse(std::string_view text) {
+  return Json::parse(text, nullptr, false);
+}
 
 template <class Value>
 void read(const Json& object, const char* key, Value& value) {
@@ -95,8 +99,8 @@ void read_usage(const Json& json, inference::Usage& usage) {
     if (!item.is_string()) continue;
     for (const MissReason reason :
          {MissReason::first_read, MissReason::model_changed, MissReason::settings_changed, MissReason::build_changed,
-          MissReason::document_changed, MissReason::order_changed, MissReason::evicted, MissReason::cleared, MissReason::damaged,
-          MissReason::cache_off}) {
+          MissReason::document_changed, MissReason::order_changed, MissReason::evicted, MissReason::cleared,
+          MissReason::damaged, MissReason::cache_off}) {
       if (item.get<std::string>() == inference::name(reason)) usage.miss_reasons.push_back(reason);
     }
   }
@@ -113,7 +117,9 @@ const char* name(CitationStatus status) {
   return "absent";
 }
 
-const char* name(CitationOrigin origin) { return origin == CitationOrigin::model ? "model" : "program"; }
+const char* name(CitationOrigin origin) {
+  return origin == CitationOrigin::model ? "model" : "program";
+}
 
 const char* name(MessageState state) {
   switch (state) {
@@ -240,6 +246,7 @@ std::string report_to_text(const AnswerReport& report) {
     unsupported.push_back(Json{{"sentence", item.sentence}, {"start", item.start}, {"end", item.end}});
   }
   json["unsupported"] = std::move(unsupported);
+  json["turns_left_out"] = report.turns_left_out;
   return dump(json);
 }
 
@@ -250,7 +257,8 @@ AnswerReport report_from_text(std::string_view text) {
   std::string reason;
   read(json, "finish_reason", reason);
   using inference::FinishReason;
-  for (const FinishReason value : {FinishReason::stop, FinishReason::length, FinishReason::window, FinishReason::cancelled}) {
+  for (const FinishReason value :
+       {FinishReason::stop, FinishReason::length, FinishReason::window, FinishReason::cancelled}) {
     if (reason == inference::name(value)) report.finish_reason = value;
   }
   read_coverage(child(json, "coverage"), report.coverage);
@@ -271,6 +279,7 @@ AnswerReport report_from_text(std::string_view text) {
   read(model, "parameters", report.model.parameters);
   read(model, "memory_bytes", report.model.memory_bytes);
   read(model, "warning", report.model.warning);
+  read(json, "turns_left_out", report.turns_left_out);
   for (const Json& item : child(json, "unsupported")) {
     if (!item.is_object()) continue;
     Unsupported unsupported;

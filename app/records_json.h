@@ -21,8 +21,8 @@ CitationOrigin citation_origin(std::string_view name);
 MessageState message_state(std::string_view name);
 inference::Role role(std::string_view name);
 
-/// Whole records for the database: compact JSON text. Reading is forgiving: a missing or ill-typed field keeps its default, and
-/// text that is no JSON at all gives an empty record.
+/// Whole records for the database: compact JSON text. Reading is forgiving: a missing or ill-typed field keeps its
+/// default, and text that is no JSON at all gives an empty record.
 std::string report_to_text(const AnswerReport& report);
 AnswerReport report_from_text(std::string_view text);
 std::string citations_to_text(const std::vector<Citation>& citations);
@@ -32,7 +32,8 @@ std::vector<Citation> citations_from_text(std::string_view text);
 nlohmann::ordered_json citation_json(const Citation& citation);
 nlohmann::ordered_json coverage_json(const Coverage& coverage);
 nlohmann::ordered_json usage_json(const inference::Usage& usage);
-/// One message of `sessions show --json`: {id, parent, role, text, state, citations} and, where there is one, the problem.
+/// One message of `sessions show --json`: {id, parent, role, text, state, citations} and, where there is one, the
+/// problem.
 nlohmann::ordered_json message_json(const Message& message);
 
 }  // namespace lectern::app

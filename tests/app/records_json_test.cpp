@@ -113,12 +113,14 @@ TEST(RecordsJson, PrintsTheCitationOfTheContract) {
   std::vector<std::string> keys;
   const nlohmann::ordered_json json = citation_json(citation);
   for (const auto& item : json.items()) keys.push_back(item.key());
-  EXPECT_EQ(keys, (std::vector<std::string>{"marker", "origin", "document", "page", "claimed_page", "lines", "quote", "status"}));
+  EXPECT_EQ(keys, (std::vector<std::string>{"marker", "origin", "document", "page", "claimed_page", "lines", "quote",
+                                            "status"}));
   EXPECT_TRUE(json["lines"].is_null());
 }
 
 TEST(RecordsJson, NamesReadBackToTheirValues) {
-  for (const MessageState state : {MessageState::partial, MessageState::complete, MessageState::stopped, MessageState::failed}) {
+  for (const MessageState state :
+       {MessageState::partial, MessageState::complete, MessageState::stopped, MessageState::failed}) {
     EXPECT_EQ(message_state(name(state)), state);
   }
   for (const inference::Role value : {inference::Role::system, inference::Role::user, inference::Role::assistant}) {

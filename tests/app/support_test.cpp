@@ -1,0 +1,173 @@
+#include "app/support.h"
+
+#include <gtest/gtest.h>
+
+namespace lectern::app {
+namespace {
+
+const char* const contract_page_1 =
+    "SERVICES AGREEMENT\n\n"
+    "This Agreement is made on March 21, 2008 between Norfield Logistics GmbH (the \"Client\") and Alder Data Ltd. "
+    "(the \"Provider\").\n\n"
+    "1. Term\n\n"
+    "The term shall commence on November 1, 2007 and end on October 31, 2008 unless terminated earlier.\n\n"
+    "2. Payment\n\n"
+    "2.1 The Client shall pay each invoice within thirty-five (35) days after the Client has received it. Late "
+    "payments bear interest at "
+    "4 per cent per year.\n\n"
+    "2.2 The fees shall not exceed EUR 250,000 in any contract year.\n\n"
+    "3. Security\n\n"
+    "The Provider shall inform the Client of a Security Incident within twenty-four (24) hours after it has learned of "
+    "it. The Provider "
+    "shall not disclose Confidential Information to any third party without the prior written consent of the Client.\n";
+
+const char* const contract_page_2 =
+    "4. Insurance\n\n"
+    "The Provider shall maintain professional liability insurance of at least EUR 2,000,000 per claim.\n\n"
+    "5. Termination\n\n"
+    "The Client may terminate this Agreement for convenience with one hundred and eighty (180) days' notice. The "
+    "Provider may not "
+    "terminate this Agreement for convenience.\n\n"
+    "6. Governing law\n\n"
+    "This Agreement shall be governed by and construed in accordance with the laws of the Republic of Austria, without "
+    "regard to its "
+    "conflict of laws rules. The seat of the arbitration is Vienna and its language is English.\n\n"
+    "7. Liability\n\n"
+    "The liability of each Party is limited to 150 per cent of the fees paid in the contract year.\n";
+
+class SupportTest : public ::testing::Test {
+ protected:
+  Verdict verdict(std::string_view sentence, std::string_view question = {}) {
+    return check.judge(sentence, question).verdict;
+  }
+  void expect_supported(std::string_view sentence, std::string_view question = {}) {
+    EXPECT_EQ(verdict(sentence, question), Verdict::supported) << sentence;
+  }
+  void expect_unsupported(std::string_view sentence, std::string_view question = {}) {
+    EXPECT_EQ(verdict(sentence, question), Verdict::unsupported) << sentence;
+  }
+  Evidence evidence{{{0, 1, 0, contract_page_1}, {0, 2, 0, contract_page_2}}};
+  SupportCheck check{evidence};
+};
+
+TEST_F(SupportTest, SupportsParaphrasesThatKeepTheKeyTerms) {
+  expect_supported("The agreement is governed by the laws of the Republic of Austria.");
+  expect_supported("Austrian law governs this agreement.");
+  expect_supported("The contract is governed by the law of Austria.", "Which law governs this agreement?");
+  expect_supported("The Client must pay invoices within 35 days of receiving them.");
+  expect_supported("An invoice is due 35 days after the Client received it.",
+                   "How many days after receipt is an invoice due?");
+  expect_supported("The Provider must notify the Client of a security incident within 24 hours.");
+  expect_supported("Within twenty-four hours.",
+                   "Within how many hours must the Provider tell the Client of a security incident?");
+  expect_supported("The Provider has to maintain insurance of at least EUR 2,000,000 per claim.");
+  expect_supported("The liability of each party is limited to 150% of the fees paid in the contract year.");
+  expect_supported("The Client can terminate the agreement for convenience with 180 days notice.");
+  expect_supported("The seat of arbitration is Vienna.");
+  expect_supported("The agreement was made on March 21, 2008 between Norfield Logistics GmbH and Alder Data Ltd.");
+  expect_supported("The Provider must not disclose confidential information to third parties.");
+  expect_supported("The fees must not exceed EUR 250,000 per contract year.");
+}
+
+TEST_F(SupportTest, NamesThePageAndTheSentenceThatSupports) {
+  const Judgement judgement = check.judge("The seat of arbitration is Vienna.", "");
+  ASSERT_EQ(judgement.verdict, Verdict::supported);
+  EXPECT_EQ(judgement.place.page, 2);
+  EXPECT_NE(judgement.place.quote.find("The seat of the arbitration is Vienna"), std::string::npos);
+  EXPECT_LE(judgement.place.end - judgement.place.start, longest_program_quote);
+}
+
+TEST_F(SupportTest, RefusesOtherNames) {
+  expect_unsupported("The agreement is governed by the laws of the Federal Trade Commission.");
+  expect_unsupported(
+      "The agreement shall be governed by and construed in accordance with the laws of the Federal Trade Commission.");
+  expect_unsupported("The agreement is governed by the laws of Switzerland.", "Which law governs this agreement?");
+  expect_unsupported("The agreement is governed by the laws of the State of Delaware.");
+  expect_unsupported("Switzerland.", "Which law governs this agreement?");
+  expect_unsupported("The seat of the arbitration is Graz.");
+  expect_unsupported("The seat of the arbitration is graz.", "Where is the seat of the arbitration?");
+  expect_unsupported("The agreement was made between Norfield Logistics GmbH and Birch Data Ltd.");
+}
+
+TEST_F(SupportTest, RefusesOtherNumbersUnitsAndDates) {
+  expect_unsupported("The Client must pay invoices within 60 days of receiving them.");
+  expect_unsupported(
+      "The Client shall pay each invoice within thirty-five (35) months after the Client has received it.");
+  expect_unsupported("The Provider must notify the Client of a security incident within 24 days.");
+  expect_unsupported("The Provider must notify the Client of a security incident within 48 hours.");
+  expect_unsupported("The liability of each party is limited to 200% of the fees paid in the contract year.");
+  expect_unsupported("60 days.", "How many days after receipt is an invoice due?");
+  expect_unsupported("The agreement was made on March 22, 2008.");
+  expect_unsupported("The agreement was made on April 21, 2008.");
+  expect_unsupported("The term ends on October 31, 2009.");
+}
+
+TEST_F(SupportTest, RefusesExchangedParties) {
+  expect_unsupported("The Client shall inform the Provider of a Security Incident within 24 hours.");
+  expect_unsupported("The Client shall maintain professional liability insurance of at least EUR 2,000,000 per claim.");
+  expect_unsupported("The Provider shall pay each invoice within 35 days.");
+}
+
+TEST_F(SupportTest, RefusesTheOppositeOfASentence) {
+  expect_unsupported("The Provider shall disclose Confidential Information to any third party.");
+  expect_unsupported(
+      "The liability of each Party is not limited to 150 per cent of the fees paid in the contract year.");
+  expect_unsupported(
+      "The Provider shall maintain professional liability insurance of at most EUR 2,000,000 per claim.");
+  expect_unsupported("The Client shall not pay each invoice within thirty-five (35) days.");
+}
+
+TEST_F(SupportTest, RefusesWhatTheTextDoesNotTalkAbout) {
+  expect_unsupported("The company was founded by engineers who love sailing.");
+  expect_unsupported("Employees receive a bonus every summer.");
+}
+
+TEST_F(SupportTest, LeavesAloneWhatClaimsNothing) {
+  for (const char* sentence :
+       {"Hello!", "Sure, thanks.", "Here is the answer:", "What would you like to know?",
+        "Let me know if you have questions.", "The document does not mention a warranty.", "Yes.", "", "***"}) {
+    EXPECT_EQ(verdict(sentence), Verdict::no_claim) << sentence;
+  }
+}
+
+TEST_F(SupportTest, ChecksAClaimAfterALeadIn) {
+  expect_unsupported("Here is the governing law: the Federal Trade Commission.");
+  expect_unsupported("The answer is 60 days:");
+}
+
+TEST_F(SupportTest, TakesNoListNumberForAFact) {
+  expect_supported("7. The seat of arbitration is Vienna.");
+  expect_unsupported("The seat of arbitration has 7 chairs in Vienna.");
+}
+
+TEST(SupportCheck, WorksOnChinese) {
+  const Evidence evidence({{0, 1, 0,
+                            "第一条 付款\n\n甲方应当在收到发票后35天内支付款项。逾期付款的,甲方应支付利息。\n\n"
+                            "第二条 适用法律\n\n本协议适用奥地利共和国法律。乙方不得向第三方披露保密信息。\n"}});
+  const SupportCheck check(evidence);
+  const auto verdict = [&](const char* sentence) { return check.judge(sentence, "").verdict; };
+  EXPECT_EQ(verdict("本协议适用奥地利法律。"), Verdict::supported);
+  EXPECT_EQ(verdict("甲方应在收到发票后35天内支付款项。"), Verdict::supported);
+  EXPECT_EQ(verdict("乙方不得向第三方披露保密信息。"), Verdict::supported);
+  EXPECT_EQ(verdict("本协议适用瑞士联邦法律。"), Verdict::unsupported);
+  EXPECT_EQ(verdict("甲方应在收到发票后60天内支付款项。"), Verdict::unsupported);
+  EXPECT_EQ(verdict("乙方可以向第三方披露保密信息。"), Verdict::unsupported);
+}
+
+TEST(SupportCheck, HoldsNothingWithoutText) {
+  const Evidence evidence({});
+  EXPECT_EQ(SupportCheck(evidence).judge("The law of Austria applies.", "").verdict, Verdict::unsupported);
+}
+
+TEST(SupportCheck, SurvivesAnyBytes) {
+  const Evidence evidence(
+      {{0, 1, 0, "A page \xEF\xBF\xBD with 1,,2..3 numbers and \xE4\xB8\x80 \xF0\x9F\x98\x80 signs."}});
+  const SupportCheck check(evidence);
+  for (const char* sentence : {"\xFF\xFE", "1,,2..3", "one hundred thousand million billion and", "\xF0\x9F\x98\x80",
+                               "...", "0000", "$", "%"}) {
+    EXPECT_NO_THROW((void)check.judge(sentence, sentence)) << sentence;
+  }
+}
+
+}  // namespace
+}  // namespace lectern::app

@@ -238,6 +238,14 @@ TEST(Library, FindsPassagesByWordsOfTheQuestionInTheDocumentsAskedFor) {
   EXPECT_TRUE(shelf.library.search({"lease"}, "", 5).empty());
 }
 
+TEST(Library, FindsAWordInItsOtherForms) {
+  Shelf shelf;
+  shelf.library.add(document("f1", "a.pdf", {"Rent is due monthly.", "Termination: either party may leave."}), "");
+  const std::vector<PassageHit> hits = shelf.library.search({"f1"}, "When can the lease be terminated?", 5);
+  ASSERT_EQ(hits.size(), 1U);
+  EXPECT_EQ(hits[0].page, 2);
+}
+
 TEST(Library, WeighsTheTitleOfTheDocument) {
   Shelf shelf;
   for (int i = 0; i < 10; ++i) {

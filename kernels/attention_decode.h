@@ -6,7 +6,8 @@
 
 namespace lectern::kernels {
 
-/// As attention_prefill for T = 1 (q, out [Hq, D] f32) over slots [0, slots). The KV is read once per group of query heads.
+/// As attention_prefill for T = 1 (q, out [Hq, D] f32) over slots [0, slots). The KV is read once per group of query
+/// heads.
 void attention_decode(Stream& stream, ConstTensor q, KvShape shape, KvStrips strips, std::int64_t slots, float scale,
                       Tensor out);
 

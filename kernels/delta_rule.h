@@ -7,7 +7,8 @@
 
 namespace lectern::kernels {
 
-/// Which value heads share a key head: consecutive ones (h / r; Qwen3-Next), or every nk-th (h mod nk; GGUF of Qwen3.5).
+/// Which value heads share a key head: consecutive ones (h / r; Qwen3-Next), or every nk-th (h mod nk; GGUF of
+/// Qwen3.5).
 enum class DeltaHeads { grouped, tiled };
 /// Per value head, for t = 0..T-1:  S <- exp(g_t) S;  d = beta_t (v_t - Sᵀ k_t);  S <- S + k_t dᵀ;  o_t = Sᵀ q_t.
 /// q, k [T, Hk, Dk]; v, out [T, Hv, Dv]; g, beta [T, Hv]; all f32, q already scaled; state [Hv, Dk, Dv] f32, updated.

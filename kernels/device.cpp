@@ -1,6 +1,7 @@
-// The processor is asked once what it can do; the operating system's support for the wide registers is part of the answer
-// (__builtin_cpu_supports checks both). One thread per physical core: a second one on the same core shares the multipliers
-// that the first keeps busy.
+// The processor is asked once what it can do; the operating system's support for the wide registers is part of the
+// answer
+// (__builtin_cpu_supports checks both). One thread per physical core: a second one on the same core shares the
+// multipliers that the first keeps busy.
 #include "kernels/device.h"
 
 #include <algorithm>
@@ -24,7 +25,8 @@ namespace {
 
 const cpu::InnerLoops& loops_of([[maybe_unused]] CpuPath path) {
 #if defined(LECTERN_X86_PATHS)
-  if (path == CpuPath::avx512) return __builtin_cpu_supports("avx512vnni") ? cpu::avx512_vnni_loops() : cpu::avx512_loops();
+  if (path == CpuPath::avx512)
+    return __builtin_cpu_supports("avx512vnni") ? cpu::avx512_vnni_loops() : cpu::avx512_loops();
   if (path == CpuPath::avx2) return cpu::avx2_loops();
 #endif
   return cpu::generic_loops();
@@ -75,8 +77,8 @@ std::string processor_name() {
 CpuPath best_cpu_path() {
 #if defined(LECTERN_X86_PATHS)
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
+  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
     return CpuPath::avx512;
   if (avx2) return CpuPath::avx2;
 #endif
@@ -92,7 +94,9 @@ const char* name(CpuPath path) {
   return "generic";
 }
 
-bool is_available(Backend backend) { return backend == Backend::cpu; }
+bool is_available(Backend backend) {
+  return backend == Backend::cpu;
+}
 
 std::string describe_cpu() {
   const int threads = usable_cores();

@@ -1,5 +1,5 @@
-// One function per operation: check the shapes, then call the backend. Kernels trust what they get, so every extent that
-// an index is formed from is compared here; a mismatch names the operation and the shapes.
+// One function per operation: check the shapes, then call the backend. Kernels trust what they get, so every extent
+// that an index is formed from is compared here; a mismatch names the operation and the shapes.
 #include <algorithm>
 #include <string>
 
@@ -47,8 +47,12 @@ void require(bool holds, const char* operation, std::initializer_list<Named> ten
   throw Error(ErrorKind::unsupported, message + ": " + rule);
 }
 
-bool is_f32(const ConstTensor& x, int rank) { return x.type == DType::f32 && x.rank == rank; }
-bool is_f32(const ConstTensor& x) { return x.type == DType::f32 && x.rank >= 1; }
+bool is_f32(const ConstTensor& x, int rank) {
+  return x.type == DType::f32 && x.rank == rank;
+}
+bool is_f32(const ConstTensor& x) {
+  return x.type == DType::f32 && x.rank >= 1;
+}
 bool same_shape(const ConstTensor& a, const ConstTensor& b) {
   return a.rank == b.rank && std::equal(a.shape.begin(), a.shape.begin() + a.rank, b.shape.begin());
 }
@@ -58,17 +62,19 @@ void check_snapshots(const char* operation, std::int64_t tokens, const ConstTens
   require(offsets.size() == snapshots.size(), operation, {{"state", state}}, "as many snapshots as offsets are needed");
   std::int64_t before = 1;
   for (std::size_t i = 0; i < offsets.size(); ++i) {
-    require(offsets[i] >= before && offsets[i] <= tokens, operation, {{"state", state}},
-            "snapshot offset " + std::to_string(offsets[i]) + " is out of order or outside 1.." + std::to_string(tokens));
+    require(
+        offsets[i] >= before && offsets[i] <= tokens, operation, {{"state", state}},
+        "snapshot offset " + std::to_string(offsets[i]) + " is out of order or outside 1.." + std::to_string(tokens));
     require(snapshots[i].type == state.type && same_shape(snapshots[i], state), operation,
             {{"state", state}, {"snapshot", snapshots[i]}}, "snapshots have the shape of the state");
     before = offsets[i];
   }
 }
 
-void check_kv(const char* operation, const ConstTensor& q, const KvShape& shape, const KvStrips& strips, std::int64_t slots) {
-  require(shape.heads > 0 && shape.head_dim > 0 && (shape.type == DType::f32 || shape.type == DType::bf16), operation, {{"x", q}},
-          "keys and values are F32 or BF16 with at least one head");
+void check_kv(const char* operation, const ConstTensor& q, const KvShape& shape, const KvStrips& strips,
+              std::int64_t slots) {
+  require(shape.heads > 0 && shape.head_dim > 0 && (shape.type == DType::f32 || shape.type == DType::bf16), operation,
+          {{"x", q}}, "keys and values are F32 or BF16 with at least one head");
   const std::int64_t held = static_cast<std::int64_t>(strips.size()) * kv_page_tokens;
   require(slots >= 0 && slots <= held, operation, {{"x", q}},
           std::to_string(slots) + " slots do not fit the " + std::to_string(held) + " of the pages");
@@ -84,7 +90,8 @@ void check_product(const char* operation, const ConstTensor& x, const ConstTenso
 }  // namespace
 
 void embed_rows(Stream& stream, ConstTensor table, std::span<const std::int32_t> ids, Tensor out) {
-  require(table.rank == 2 && is_f32(out, 2) && out.dim(0) == static_cast<std::int64_t>(ids.size()) && out.dim(1) == table.dim(1),
+  require(table.rank == 2 && is_f32(out, 2) && out.dim(0) == static_cast<std::int64_t>(ids.size()) &&
+              out.dim(1) == table.dim(1),
           "embed_rows", {{"table", table}, {"out", out}}, "expected table [V, H], out [T, H] for T ids");
   for (const std::int32_t id : ids)
     if (id < 0 || id >= table.dim(0))
@@ -107,7 +114,8 @@ void gated_rms_norm(Stream& stream, ConstTensor o, ConstTensor z, ConstTensor w,
 }
 
 void l2_norm(Stream& stream, ConstTensor x, float eps, float scale, Tensor out) {
-  require(is_f32(x) && is_f32(out) && same_shape(x, out), "l2_norm", {{"x", x}, {"out", out}}, "expected one shape [..., D]");
+  require(is_f32(x) && is_f32(out) && same_shape(x, out), "l2_norm", {{"x", x}, {"out", out}},
+          "expected one shape [..., D]");
   cpu::l2_norm(stream, x, eps, scale, out);
 }
 
@@ -115,7 +123,8 @@ void rotary(Stream& stream, Tensor x, std::span<const std::int64_t> positions, s
             float magnitude, RotaryPairs pairs) {
   require(is_f32(x, 3) && x.dim(0) == static_cast<std::int64_t>(positions.size()) &&
               2 * static_cast<std::int64_t>(frequencies.size()) <= x.dim(2),
-          "rotary", {{"x", x}}, "expected x [T, heads, D], T positions and at most D / 2 frequencies, got " +
+          "rotary", {{"x", x}},
+          "expected x [T, heads, D], T positions and at most D / 2 frequencies, got " +
               std::to_string(positions.size()) + " and " + std::to_string(frequencies.size()));
   cpu::rotary(stream, x, positions, frequencies, magnitude, pairs);
 }
@@ -132,13 +141,14 @@ void matvec(Stream& stream, ConstTensor x, ConstTensor w, Tensor out) {
 }
 
 void add(Stream& stream, ConstTensor a, ConstTensor b, Tensor out) {
-  require(is_f32(a) && is_f32(b) && is_f32(out) && a.elements() == b.elements() && a.elements() == out.elements(), "add",
-          {{"a", a}, {"b", b}, {"out", out}}, "expected as many values in each");
+  require(is_f32(a) && is_f32(b) && is_f32(out) && a.elements() == b.elements() && a.elements() == out.elements(),
+          "add", {{"a", a}, {"b", b}, {"out", out}}, "expected as many values in each");
   cpu::add(stream, a, b, out);
 }
 
 void silu_multiply(Stream& stream, ConstTensor gate, ConstTensor up, Tensor out) {
-  require(is_f32(gate) && is_f32(up) && is_f32(out) && gate.elements() == up.elements() && gate.elements() == out.elements(),
+  require(is_f32(gate) && is_f32(up) && is_f32(out) && gate.elements() == up.elements() &&
+              gate.elements() == out.elements(),
           "silu_multiply", {{"gate", gate}, {"up", up}, {"out", out}}, "expected as many values in each");
   cpu::silu_multiply(stream, gate, up, out);
 }
@@ -156,22 +166,26 @@ void add_sigmoid_scaled(Stream& stream, ConstTensor x, ConstTensor gate, Tensor 
 }
 
 void kv_write(Stream& stream, ConstTensor k, ConstTensor v, KvShape shape, KvStrips strips, std::int64_t first_slot) {
-  require(is_f32(k, 3) && is_f32(v, 3) && same_shape(k, v) && k.dim(1) == shape.heads && k.dim(2) == shape.head_dim && first_slot >= 0,
-          "kv_write", {{"k", k}, {"v", v}}, "expected [T, " + std::to_string(shape.heads) + ", " + std::to_string(shape.head_dim) + "]");
+  require(is_f32(k, 3) && is_f32(v, 3) && same_shape(k, v) && k.dim(1) == shape.heads && k.dim(2) == shape.head_dim &&
+              first_slot >= 0,
+          "kv_write", {{"k", k}, {"v", v}},
+          "expected [T, " + std::to_string(shape.heads) + ", " + std::to_string(shape.head_dim) + "]");
   check_kv("kv_write", k, shape, strips, first_slot + k.dim(0));
   cpu::kv_write(stream, k, v, shape, strips, first_slot);
 }
 
-void attention_prefill(Stream& stream, ConstTensor q, KvShape shape, KvStrips strips, std::int64_t first_slot, float scale, Tensor out) {
-  require(is_f32(q, 3) && is_f32(out, 3) && same_shape(q, out) && first_slot >= 0, "attention_prefill", {{"q", q}, {"out", out}},
-          "expected one shape [T, Hq, D]");
+void attention_prefill(Stream& stream, ConstTensor q, KvShape shape, KvStrips strips, std::int64_t first_slot,
+                       float scale, Tensor out) {
+  require(is_f32(q, 3) && is_f32(out, 3) && same_shape(q, out) && first_slot >= 0, "attention_prefill",
+          {{"q", q}, {"out", out}}, "expected one shape [T, Hq, D]");
   check_kv("attention_prefill", q, shape, strips, first_slot + q.dim(0));
   require(q.dim(2) == shape.head_dim && q.dim(1) % shape.heads == 0, "attention_prefill", {{"q", q}},
           "does not fit " + std::to_string(shape.heads) + " KV heads of " + std::to_string(shape.head_dim));
   cpu::attention_prefill(stream, q, shape, strips, first_slot, scale, out);
 }
 
-void attention_decode(Stream& stream, ConstTensor q, KvShape shape, KvStrips strips, std::int64_t slots, float scale, Tensor out) {
+void attention_decode(Stream& stream, ConstTensor q, KvShape shape, KvStrips strips, std::int64_t slots, float scale,
+                      Tensor out) {
   require(is_f32(q) && is_f32(out) && q.rank >= 2 && q.elements() == out.elements() && slots > 0, "attention_decode",
           {{"q", q}, {"out", out}}, "expected one shape [Hq, D] and at least one slot");
   check_kv("attention_decode", q, shape, strips, slots);
@@ -180,44 +194,47 @@ void attention_decode(Stream& stream, ConstTensor q, KvShape shape, KvStrips str
   cpu::attention_decode(stream, q, shape, strips, slots, scale, out);
 }
 
-void causal_conv1d(Stream& stream, ConstTensor x, ConstTensor w, Tensor state, std::span<const std::int64_t> snapshot_offsets,
-                   std::span<const Tensor> snapshots, Tensor out) {
+void causal_conv1d(Stream& stream, ConstTensor x, ConstTensor w, Tensor state,
+                   std::span<const std::int64_t> snapshot_offsets, std::span<const Tensor> snapshots, Tensor out) {
   require(is_f32(x, 2) && is_f32(w, 2) && is_f32(out, 2) && same_shape(x, out) && state.rank == 2 &&
-              (state.type == DType::f32 || state.type == DType::bf16) && w.dim(0) == x.dim(1) && w.dim(1) >= 1 && w.dim(1) <= 16 &&
-              state.dim(0) == w.dim(1) - 1 && state.dim(1) == x.dim(1),
+              (state.type == DType::f32 || state.type == DType::bf16) && w.dim(0) == x.dim(1) && w.dim(1) >= 1 &&
+              w.dim(1) <= 16 && state.dim(0) == w.dim(1) - 1 && state.dim(1) == x.dim(1),
           "causal_conv1d", {{"x", x}, {"w", w}, {"state", state}, {"out", out}},
           "expected x and out [T, C], w [C, K], state [K-1, C], K at most 16");
   check_snapshots("causal_conv1d", x.dim(0), state, snapshot_offsets, snapshots);
   cpu::causal_conv1d(stream, x, w, state, snapshot_offsets, snapshots, out);
 }
 
-void delta_gates(Stream& stream, ConstTensor a, ConstTensor b, ConstTensor decay, ConstTensor dt_bias, Tensor g, Tensor beta) {
+void delta_gates(Stream& stream, ConstTensor a, ConstTensor b, ConstTensor decay, ConstTensor dt_bias, Tensor g,
+                 Tensor beta) {
   require(is_f32(a, 2) && is_f32(b, 2) && is_f32(g, 2) && is_f32(beta, 2) && is_f32(decay, 1) && is_f32(dt_bias, 1) &&
-              same_shape(a, b) && same_shape(a, g) && same_shape(a, beta) && decay.dim(0) == a.dim(1) && dt_bias.dim(0) == a.dim(1),
+              same_shape(a, b) && same_shape(a, g) && same_shape(a, beta) && decay.dim(0) == a.dim(1) &&
+              dt_bias.dim(0) == a.dim(1),
           "delta_gates", {{"a", a}, {"b", b}, {"decay", decay}, {"dt_bias", dt_bias}, {"g", g}, {"beta", beta}},
           "expected a, b, g, beta [T, Hv], decay and dt_bias [Hv]");
   cpu::delta_gates(stream, a, b, decay, dt_bias, g, beta);
 }
 
-void delta_rule(Stream& stream, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor g, ConstTensor beta, DeltaHeads heads,
-                std::span<const std::int64_t> segment_starts, Tensor state, std::span<const std::int64_t> snapshot_offsets,
-                std::span<const Tensor> snapshots, Tensor out) {
+void delta_rule(Stream& stream, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor g, ConstTensor beta,
+                DeltaHeads heads, std::span<const std::int64_t> segment_starts, Tensor state,
+                std::span<const std::int64_t> snapshot_offsets, std::span<const Tensor> snapshots, Tensor out) {
   const bool fits = is_f32(q, 3) && is_f32(k, 3) && is_f32(v, 3) && is_f32(out, 3) && is_f32(g, 2) && is_f32(beta, 2) &&
-                    is_f32(state, 3) && same_shape(q, k) && same_shape(v, out) && same_shape(g, beta) && q.dim(0) == v.dim(0) &&
-                    g.dim(0) == v.dim(0) && g.dim(1) == v.dim(1) && q.dim(1) > 0 && v.dim(1) % q.dim(1) == 0 &&
-                    state.dim(0) == v.dim(1) && state.dim(1) == q.dim(2) && state.dim(2) == v.dim(2);
-  require(fits, "delta_rule",
-          {{"q", q}, {"k", k}, {"v", v}, {"g", g}, {"beta", beta}, {"state", state}, {"out", out}},
+                    is_f32(state, 3) && same_shape(q, k) && same_shape(v, out) && same_shape(g, beta) &&
+                    q.dim(0) == v.dim(0) && g.dim(0) == v.dim(0) && g.dim(1) == v.dim(1) && q.dim(1) > 0 &&
+                    v.dim(1) % q.dim(1) == 0 && state.dim(0) == v.dim(1) && state.dim(1) == q.dim(2) &&
+                    state.dim(2) == v.dim(2);
+  require(fits, "delta_rule", {{"q", q}, {"k", k}, {"v", v}, {"g", g}, {"beta", beta}, {"state", state}, {"out", out}},
           "expected q, k [T, Hk, Dk], v, out [T, Hv, Dv], g, beta [T, Hv], state [Hv, Dk, Dv], Hv a multiple of Hk");
   for (const std::int64_t start : segment_starts)
-    require(start >= 0 && start < q.dim(0), "delta_rule", {{"q", q}}, "segment start " + std::to_string(start) + " is outside the tokens");
+    require(start >= 0 && start < q.dim(0), "delta_rule", {{"q", q}},
+            "segment start " + std::to_string(start) + " is outside the tokens");
   check_snapshots("delta_rule", q.dim(0), state, snapshot_offsets, snapshots);
   cpu::delta_rule(stream, q, k, v, g, beta, heads, state, snapshot_offsets, snapshots, out);
 }
 
 void moe_route(Stream& stream, ConstTensor logits, bool normalize, Tensor experts, Tensor weights) {
-  require(is_f32(logits, 2) && experts.type == DType::i32 && experts.rank == 2 && is_f32(weights, 2) && same_shape(experts, weights) &&
-              experts.dim(0) == logits.dim(0) && experts.dim(1) <= logits.dim(1),
+  require(is_f32(logits, 2) && experts.type == DType::i32 && experts.rank == 2 && is_f32(weights, 2) &&
+              same_shape(experts, weights) && experts.dim(0) == logits.dim(0) && experts.dim(1) <= logits.dim(1),
           "moe_route", {{"logits", logits}, {"experts", experts}, {"weights", weights}},
           "expected logits [T, E], experts I32 and weights F32 [T, k], k at most E");
   cpu::moe_route(stream, logits, normalize, experts, weights);
@@ -225,17 +242,20 @@ void moe_route(Stream& stream, ConstTensor logits, bool normalize, Tensor expert
 
 void moe_experts(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up, ConstTensor down, ConstTensor experts,
                  ConstTensor weights, RowKind kind, Tensor out) {
-  const bool fits = is_f32(x, 2) && is_f32(out, 2) && same_shape(x, out) && gate.rank == 3 && up.rank == 3 && down.rank == 3 &&
-                    same_shape(gate, up) && down.dim(0) == gate.dim(0) && gate.dim(2) == x.dim(1) && down.dim(1) == x.dim(1) &&
-                    down.dim(2) == gate.dim(1) && experts.type == DType::i32 && experts.rank == 2 && is_f32(weights, 2) &&
-                    same_shape(experts, weights) && experts.dim(0) == x.dim(0);
-  require(fits, "moe_experts",
-          {{"x", x}, {"gate", gate}, {"up", up}, {"down", down}, {"experts", experts}, {"weights", weights}, {"out", out}},
-          "expected x, out [T, H], gate, up [E, I, H], down [E, H, I], experts I32 and weights F32 [T, k]");
+  const bool fits = is_f32(x, 2) && is_f32(out, 2) && same_shape(x, out) && gate.rank == 3 && up.rank == 3 &&
+                    down.rank == 3 && same_shape(gate, up) && down.dim(0) == gate.dim(0) && gate.dim(2) == x.dim(1) &&
+                    down.dim(1) == x.dim(1) && down.dim(2) == gate.dim(1) && experts.type == DType::i32 &&
+                    experts.rank == 2 && is_f32(weights, 2) && same_shape(experts, weights) &&
+                    experts.dim(0) == x.dim(0);
+  require(
+      fits, "moe_experts",
+      {{"x", x}, {"gate", gate}, {"up", up}, {"down", down}, {"experts", experts}, {"weights", weights}, {"out", out}},
+      "expected x, out [T, H], gate, up [E, I, H], down [E, H, I], experts I32 and weights F32 [T, k]");
   for (const ConstTensor& w : {gate, up, down}) row_bytes(w.type, w.dim(2));
   const std::int32_t* ids = reinterpret_cast<const std::int32_t*>(experts.data);
   for (std::int64_t i = 0; i < experts.elements(); ++i)
-    require(ids[i] >= 0 && ids[i] < gate.dim(0), "moe_experts", {{"gate", gate}}, "there is no expert " + std::to_string(ids[i]));
+    require(ids[i] >= 0 && ids[i] < gate.dim(0), "moe_experts", {{"gate", gate}},
+            "there is no expert " + std::to_string(ids[i]));
   cpu::moe_experts(stream, x, gate, up, down, experts, weights, kind, out);
 }
 

@@ -50,7 +50,8 @@ double measure_read_gigabytes_per_s(Stream& stream) {
   for (int pass = 0; pass < 5; ++pass) {
     const auto start = std::chrono::steady_clock::now();
     stream.pool().parallel_for(bytes / piece, 1, [&](std::int64_t first, std::int64_t last, int) {
-      sink.store(stream.loops().read_stream(values + first * (piece / 4), (last - first) * (piece / 4)), std::memory_order_relaxed);
+      sink.store(stream.loops().read_stream(values + first * (piece / 4), (last - first) * (piece / 4)),
+                 std::memory_order_relaxed);
     });
     best = std::max(best, static_cast<double>(bytes) / seconds_since(start));
   }
@@ -62,13 +63,13 @@ MultiplyPeak measure_multiply_peak(Stream& stream) {
   const cpu::InnerLoops& loops = stream.loops();
   MultiplyPeak peak;
   peak.f32_gflop_per_s = 2e-9 * best_rate(stream, [&] {
-    float sink = 0;
-    return loops.multiply_peak_f32(rounds, &sink);
-  });
+                           float sink = 0;
+                           return loops.multiply_peak_f32(rounds, &sink);
+                         });
   peak.i8_gop_per_s = 2e-9 * best_rate(stream, [&] {
-    std::int32_t sink = 1;
-    return loops.multiply_peak_i8(rounds, &sink);
-  });
+                        std::int32_t sink = 1;
+                        return loops.multiply_peak_i8(rounds, &sink);
+                      });
   return peak;
 }
 

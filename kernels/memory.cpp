@@ -1,5 +1,5 @@
-// Buffers come from mmap: the kernel hands out zeroed pages lazily, so a large buffer that is never filled (KV of a long
-// window) costs nothing, and memory is aligned to pages anyway.
+// Buffers come from mmap: the kernel hands out zeroed pages lazily, so a large buffer that is never filled (KV of a
+// long window) costs nothing, and memory is aligned to pages anyway.
 #include "kernels/memory.h"
 
 #include <sys/mman.h>
@@ -13,7 +13,8 @@
 namespace lectern::kernels {
 
 Buffer::Buffer(std::int64_t size_bytes) : size_bytes_(size_bytes) {
-  if (size_bytes < 0) throw Error(ErrorKind::out_of_memory, "memory: a size of " + std::to_string(size_bytes) + " bytes");
+  if (size_bytes < 0)
+    throw Error(ErrorKind::out_of_memory, "memory: a size of " + std::to_string(size_bytes) + " bytes");
   if (size_bytes == 0) return;
   void* memory = mmap(nullptr, static_cast<std::size_t>(size_bytes), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

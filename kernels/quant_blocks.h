@@ -46,8 +46,9 @@ struct BlockQ5_K {
   std::uint8_t high[32];
   std::uint8_t q[128];
 };
-/// Sixteen groups of 16: x_i = d * scale_g * (q_i - 32). In each half of 128 values: value i of quarter c (32 values) has
-/// its low four bits in nibble c/2 of low[64 * half + 32 * (c % 2) + i], its high two in bits 2c of high[32 * half + i].
+/// Sixteen groups of 16: x_i = d * scale_g * (q_i - 32). In each half of 128 values: value i of quarter c (32 values)
+/// has its low four bits in nibble c/2 of low[64 * half + 32 * (c % 2) + i], its high two in bits 2c of high[32 * half
+/// + i].
 struct BlockQ6_K {
   static constexpr std::int64_t values = 256;
   std::uint8_t low[128];

@@ -19,7 +19,9 @@ std::int64_t block_bytes(DType type);
 /// Bytes of one row of `columns` values. Throws Error{unsupported} if `columns` is not a whole number of blocks.
 std::int64_t row_bytes(DType type, std::int64_t columns);
 const char* name(DType type);
-inline bool is_quantized(DType type) { return type >= DType::q4_0; }
+inline bool is_quantized(DType type) {
+  return type >= DType::q4_0;
+}
 
 namespace detail {
 template <class Byte>
@@ -59,7 +61,11 @@ using Tensor = detail::BasicTensor<std::byte>;
 using ConstTensor = detail::BasicTensor<const std::byte>;
 
 /// f32 view of a pointer: the common case.
-inline Tensor f32_view(float* data, std::initializer_list<std::int64_t> dims) { return {data, DType::f32, dims}; }
-inline ConstTensor f32_view(const float* data, std::initializer_list<std::int64_t> dims) { return {data, DType::f32, dims}; }
+inline Tensor f32_view(float* data, std::initializer_list<std::int64_t> dims) {
+  return {data, DType::f32, dims};
+}
+inline ConstTensor f32_view(const float* data, std::initializer_list<std::int64_t> dims) {
+  return {data, DType::f32, dims};
+}
 
 }  // namespace lectern::kernels

@@ -35,9 +35,11 @@ ActivationsQ8 round_activations(Stream& stream, ConstTensor x, DType type) {
   out.scales = reinterpret_cast<float*>(memory + 2 * elements);
   out.group_corrections = reinterpret_cast<std::int32_t*>(memory + 2 * elements + groups * 8);
   const InnerLoops& loops = stream.loops();
-  stream.pool().parallel_for(rows, std::max<std::int64_t>(1, 16384 / columns), [&](std::int64_t first, std::int64_t last, int) {
-    for (std::int64_t row = first; row < last; ++row) loops.quantize_row(floats(x) + row * columns, columns, row, out);
-  });
+  stream.pool().parallel_for(rows, std::max<std::int64_t>(1, 16384 / columns),
+                             [&](std::int64_t first, std::int64_t last, int) {
+                               for (std::int64_t row = first; row < last; ++row)
+                                 loops.quantize_row(floats(x) + row * columns, columns, row, out);
+                             });
   return out;
 }
 

@@ -1,5 +1,5 @@
-// Work is split by KV head and by runs of tokens: about 64 rows (tokens x query heads of the KV head) share the layout of
-// each tile of keys and values. The loops are in paths/attention_loops.h.
+// Work is split by KV head and by runs of tokens: about 64 rows (tokens x query heads of the KV head) share the layout
+// of each tile of keys and values. The loops are in paths/attention_loops.h.
 #include "kernels/attention_prefill.h"
 
 #include <algorithm>
@@ -9,12 +9,13 @@
 
 namespace lectern::kernels::cpu {
 
-void attention_prefill(Stream& stream, ConstTensor q, KvShape shape, KvStrips strips, std::int64_t first_slot, float scale, Tensor out) {
+void attention_prefill(Stream& stream, ConstTensor q, KvShape shape, KvStrips strips, std::int64_t first_slot,
+                       float scale, Tensor out) {
   const std::int64_t tokens = q.dim(0), group = q.dim(1) / shape.heads;
   const std::int64_t run = std::max<std::int64_t>(1, 64 / group), runs = (tokens + run - 1) / run;
-  const AttentionArguments arguments{floats(q), floats(out), q.dim(1),
-                                     {strips.data(), shape.type == DType::bf16, shape.heads, shape.head_dim},
-                                     first_slot, scale};
+  const AttentionArguments arguments{
+      floats(q),  floats(out), q.dim(1), {strips.data(), shape.type == DType::bf16, shape.heads, shape.head_dim},
+      first_slot, scale};
   const InnerLoops& loops = stream.loops();
   const std::int64_t scratch_bytes = loops.attention_rows_scratch(shape.head_dim, run * group) * 4;
   stream.pool().parallel_for(runs * shape.heads, 1, [&](std::int64_t first, std::int64_t last, int worker) {

@@ -6,7 +6,8 @@
 
 namespace lectern::kernels::cpu {
 
-void delta_gates(Stream& stream, ConstTensor a, ConstTensor b, ConstTensor decay, ConstTensor dt_bias, Tensor g, Tensor beta) {
+void delta_gates(Stream& stream, ConstTensor a, ConstTensor b, ConstTensor decay, ConstTensor dt_bias, Tensor g,
+                 Tensor beta) {
   const std::int64_t heads = a.columns();
   stream.pool().parallel_for(a.elements(), 512, [&](std::int64_t first, std::int64_t last, int) {
     for (std::int64_t i = first; i < last; ++i) {

@@ -9,8 +9,9 @@
 
 namespace lectern::kernels::cpu {
 
-void delta_rule(Stream& stream, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor g, ConstTensor beta, DeltaHeads heads,
-                Tensor state, std::span<const std::int64_t> snapshot_offsets, std::span<const Tensor> snapshots, Tensor out) {
+void delta_rule(Stream& stream, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor g, ConstTensor beta,
+                DeltaHeads heads, Tensor state, std::span<const std::int64_t> snapshot_offsets,
+                std::span<const Tensor> snapshots, Tensor out) {
   std::vector<float*> pointers;
   for (const Tensor& snapshot : snapshots) pointers.push_back(floats(snapshot));
   DeltaRuleArguments arguments{};
@@ -34,7 +35,8 @@ void delta_rule(Stream& stream, ConstTensor q, ConstTensor k, ConstTensor v, Con
   stream.pool().parallel_for(arguments.value_heads * pieces, 1, [&](std::int64_t first, std::int64_t last, int) {
     for (std::int64_t item = first; item < last; ++item) {
       const std::int64_t column = item % pieces * columns;
-      stream.loops().delta_rule_columns(arguments, item / pieces, column, std::min(column + columns, arguments.value_dim));
+      stream.loops().delta_rule_columns(arguments, item / pieces, column,
+                                        std::min(column + columns, arguments.value_dim));
     }
   });
 }

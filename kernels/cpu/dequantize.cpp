@@ -1,4 +1,5 @@
-// Block by block as the formulas of quant_blocks.h say, independent of paths/unpack.h: each checks the other in the tests.
+// Block by block as the formulas of quant_blocks.h say, independent of paths/unpack.h: each checks the other in the
+// tests.
 #include "kernels/cpu/dequantize.h"
 
 #include <bit>
@@ -18,7 +19,9 @@ float half_to_float(std::uint16_t half) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(magnitude) | sign);
 }
 
-float bf16_to_float(std::uint16_t value) { return std::bit_cast<float>(static_cast<std::uint32_t>(value) << 16); }
+float bf16_to_float(std::uint16_t value) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(value) << 16);
+}
 
 namespace {
 
@@ -65,13 +68,17 @@ void dequantize_groups(const Block& b, Quant quant, float* out) {
 }
 
 void dequantize(const BlockQ4_K& b, float* out) {
-  dequantize_groups(b, [&](int group, int i) { return b.q[group / 2 * 32 + i] >> (group % 2 * 4) & 15; }, out);
+  dequantize_groups(
+      b, [&](int group, int i) { return b.q[group / 2 * 32 + i] >> (group % 2 * 4) & 15; }, out);
 }
 
 void dequantize(const BlockQ5_K& b, float* out) {
   dequantize_groups(
       b,
-      [&](int group, int i) { return (b.q[group / 2 * 32 + i] >> (group % 2 * 4) & 15) | (b.high[i] >> group & 1) << 4; }, out);
+      [&](int group, int i) {
+        return (b.q[group / 2 * 32 + i] >> (group % 2 * 4) & 15) | (b.high[i] >> group & 1) << 4;
+      },
+      out);
 }
 
 void dequantize(const BlockQ6_K& b, float* out) {
@@ -109,7 +116,9 @@ void dequantize_row(DType type, const std::byte* row, std::int64_t columns, floa
     case DType::f32: std::memcpy(out, row, static_cast<std::size_t>(columns) * 4); break;
     case DType::f16: convert<std::uint16_t>(row, columns, out, half_to_float); break;
     case DType::bf16: convert<std::uint16_t>(row, columns, out, bf16_to_float); break;
-    case DType::i32: convert<std::int32_t>(row, columns, out, [](std::int32_t x) { return static_cast<float>(x); }); break;
+    case DType::i32:
+      convert<std::int32_t>(row, columns, out, [](std::int32_t x) { return static_cast<float>(x); });
+      break;
     case DType::q4_0: dequantize_blocks<BlockQ4_0>(row, columns, out); break;
     case DType::q4_1: dequantize_blocks<BlockQ4_1>(row, columns, out); break;
     case DType::q8_0: dequantize_blocks<BlockQ8_0>(row, columns, out); break;

@@ -33,11 +33,12 @@ void add_sigmoid_scaled(Stream& stream, ConstTensor x, ConstTensor gate, Tensor 
   const std::int64_t columns = x.columns();
   stream.pool().parallel_for(x.rows(), std::max<std::int64_t>(1, grain / std::max<std::int64_t>(1, columns)),
                              [&](std::int64_t first, std::int64_t last, int) {
-    for (std::int64_t row = first; row < last; ++row) {
-      const float factor = 1.0f / (1.0f + std::exp(-floats(gate)[row]));
-      stream.loops().add_scaled(floats(x) + row * columns, factor, columns, floats(out) + row * columns);
-    }
-  });
+                               for (std::int64_t row = first; row < last; ++row) {
+                                 const float factor = 1.0f / (1.0f + std::exp(-floats(gate)[row]));
+                                 stream.loops().add_scaled(floats(x) + row * columns, factor, columns,
+                                                           floats(out) + row * columns);
+                               }
+                             });
 }
 
 }  // namespace lectern::kernels::cpu

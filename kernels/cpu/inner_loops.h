@@ -21,13 +21,13 @@ struct WeightRows {
 /// Activations rounded to 8 bits (activations_q8.h).
 struct ActivationsQ8 {
   std::int64_t rows;
-  std::int64_t padded_columns;           // Kp: columns rounded up to whole chunks, filled with zeros
-  std::int64_t group;                    // values that share a scale of the weights: 32, Q6_K 16
-  std::int32_t zero_point;               // of the weights: their bytes are stored as value + zero_point
-  std::int8_t* values;                   // [T, Kp]
-  float* scales;                         // [T, Kp / group, 2]: scale, scale * sum of the group's values
-  std::int32_t* group_corrections;       // [T, Kp / group]: -zero_point * sum of the group's values
-  std::int32_t* lane_corrections;        // [T, Kp / 4]: the same for each four values
+  std::int64_t padded_columns;      // Kp: columns rounded up to whole chunks, filled with zeros
+  std::int64_t group;               // values that share a scale of the weights: 32, Q6_K 16
+  std::int32_t zero_point;          // of the weights: their bytes are stored as value + zero_point
+  std::int8_t* values;              // [T, Kp]
+  float* scales;                    // [T, Kp / group, 2]: scale, scale * sum of the group's values
+  std::int32_t* group_corrections;  // [T, Kp / group]: -zero_point * sum of the group's values
+  std::int32_t* lane_corrections;   // [T, Kp / 4]: the same for each four values
 };
 
 struct KvView {
@@ -106,13 +106,15 @@ struct InnerLoops {
   /// Floats of `scratch` for attention_rows.
   std::int64_t (*attention_rows_scratch)(std::int64_t head_dim, std::int64_t rows);
   /// Tokens [first, last) of all query heads that read KV head `kv_head`.
-  void (*attention_rows)(const AttentionArguments& a, std::int64_t kv_head, std::int64_t first, std::int64_t last, float* scratch);
+  void (*attention_rows)(const AttentionArguments& a, std::int64_t kv_head, std::int64_t first, std::int64_t last,
+                         float* scratch);
   /// One token over slots [0, slots) of one strip: for each query head of the group an unnormalised partial result
   /// {maximum, sum of exponentials, weighted values [D]}, `partial_stride` floats apart.
   void (*attention_strip)(const AttentionArguments& a, std::int64_t kv_head, std::int64_t page, std::int64_t slots,
                           float* scratch, float* partials, std::int64_t partial_stride);
   /// Merges `count` partial results in order into out [D].
-  void (*attention_merge)(const float* partials, std::int64_t count, std::int64_t stride, std::int64_t head_dim, float* out);
+  void (*attention_merge)(const float* partials, std::int64_t count, std::int64_t stride, std::int64_t head_dim,
+                          float* out);
 
   /// Columns [first, last) of the value dimension of one value head.
   void (*delta_rule_columns)(const DeltaRuleArguments& a, std::int64_t head, std::int64_t first, std::int64_t last);

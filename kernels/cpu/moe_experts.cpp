@@ -1,6 +1,6 @@
-// The rows of x are sorted by expert, so that each chosen expert's weights are read once: its rows pass through gate, up
-// and down together. The results keep one row per (token, choice) and are summed afterwards in the order of the choices,
-// so a token's bits do not depend on who shares its experts.
+// The rows of x are sorted by expert, so that each chosen expert's weights are read once: its rows pass through gate,
+// up and down together. The results keep one row per (token, choice) and are summed afterwards in the order of the
+// choices, so a token's bits do not depend on who shares its experts.
 #include "kernels/moe_experts.h"
 
 #include <algorithm>
@@ -59,7 +59,8 @@ void moe_experts(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up
     const std::int64_t first = starts[static_cast<std::size_t>(e)], n = starts[static_cast<std::size_t>(e) + 1] - first;
     if (n == 0) continue;
     for (std::int64_t i = 0; i < n; ++i)
-      std::memcpy(in + i * hidden, floats(x) + order[static_cast<std::size_t>(first + i)] / chosen * hidden, row_bytes_of);
+      std::memcpy(in + i * hidden, floats(x) + order[static_cast<std::size_t>(first + i)] / chosen * hidden,
+                  row_bytes_of);
     product(stream, kind, in, n, matrix_of(gate, e), gated);
     product(stream, kind, in, n, matrix_of(up, e), raised);
     const Tensor activated = f32_view(gated, {n, inner});
@@ -74,7 +75,8 @@ void moe_experts(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up
       float* to = floats(out) + t * hidden;
       std::memset(to, 0, row_bytes_of);
       for (std::int64_t i = t * chosen; i < (t + 1) * chosen; ++i)
-        stream.loops().add_scaled(results + place[static_cast<std::size_t>(i)] * hidden, floats(weights)[i], hidden, to);
+        stream.loops().add_scaled(results + place[static_cast<std::size_t>(i)] * hidden, floats(weights)[i], hidden,
+                                  to);
     }
   });
 }

@@ -13,8 +13,12 @@
 
 namespace lectern::kernels::cpu {
 
-inline float* floats(const Tensor& x) { return reinterpret_cast<float*>(x.data); }
-inline const float* floats(const ConstTensor& x) { return reinterpret_cast<const float*>(x.data); }
+inline float* floats(const Tensor& x) {
+  return reinterpret_cast<float*>(x.data);
+}
+inline const float* floats(const ConstTensor& x) {
+  return reinterpret_cast<const float*>(x.data);
+}
 
 void embed_rows(Stream& stream, ConstTensor table, std::span<const std::int32_t> ids, Tensor out);
 void rms_norm(Stream& stream, ConstTensor x, ConstTensor w, float eps, Tensor out);
@@ -29,13 +33,17 @@ void silu_multiply(Stream& stream, ConstTensor gate, ConstTensor up, Tensor out)
 void sigmoid_multiply(Stream& stream, ConstTensor x, ConstTensor gate, Tensor out);
 void add_sigmoid_scaled(Stream& stream, ConstTensor x, ConstTensor gate, Tensor out);
 void kv_write(Stream& stream, ConstTensor k, ConstTensor v, KvShape shape, KvStrips strips, std::int64_t first_slot);
-void attention_prefill(Stream& stream, ConstTensor q, KvShape shape, KvStrips strips, std::int64_t first_slot, float scale, Tensor out);
-void attention_decode(Stream& stream, ConstTensor q, KvShape shape, KvStrips strips, std::int64_t slots, float scale, Tensor out);
-void causal_conv1d(Stream& stream, ConstTensor x, ConstTensor w, Tensor state, std::span<const std::int64_t> snapshot_offsets,
-                   std::span<const Tensor> snapshots, Tensor out);
-void delta_gates(Stream& stream, ConstTensor a, ConstTensor b, ConstTensor decay, ConstTensor dt_bias, Tensor g, Tensor beta);
-void delta_rule(Stream& stream, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor g, ConstTensor beta, DeltaHeads heads,
-                Tensor state, std::span<const std::int64_t> snapshot_offsets, std::span<const Tensor> snapshots, Tensor out);
+void attention_prefill(Stream& stream, ConstTensor q, KvShape shape, KvStrips strips, std::int64_t first_slot,
+                       float scale, Tensor out);
+void attention_decode(Stream& stream, ConstTensor q, KvShape shape, KvStrips strips, std::int64_t slots, float scale,
+                      Tensor out);
+void causal_conv1d(Stream& stream, ConstTensor x, ConstTensor w, Tensor state,
+                   std::span<const std::int64_t> snapshot_offsets, std::span<const Tensor> snapshots, Tensor out);
+void delta_gates(Stream& stream, ConstTensor a, ConstTensor b, ConstTensor decay, ConstTensor dt_bias, Tensor g,
+                 Tensor beta);
+void delta_rule(Stream& stream, ConstTensor q, ConstTensor k, ConstTensor v, ConstTensor g, ConstTensor beta,
+                DeltaHeads heads, Tensor state, std::span<const std::int64_t> snapshot_offsets,
+                std::span<const Tensor> snapshots, Tensor out);
 void moe_route(Stream& stream, ConstTensor logits, bool normalize, Tensor experts, Tensor weights);
 void moe_experts(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up, ConstTensor down, ConstTensor experts,
                  ConstTensor weights, RowKind kind, Tensor out);

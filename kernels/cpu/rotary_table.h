@@ -11,8 +11,10 @@ class ThreadPool;
 
 class RotaryTable {
  public:
-  /// Makes the table hold cos and sin of positions[t] * frequencies[i], times `magnitude`. Computed only if something changed.
-  void prepare(ThreadPool& pool, std::span<const std::int64_t> positions, std::span<const double> frequencies, float magnitude);
+  /// Makes the table hold cos and sin of positions[t] * frequencies[i], times `magnitude`. Computed only if something
+  /// changed.
+  void prepare(ThreadPool& pool, std::span<const std::int64_t> positions, std::span<const double> frequencies,
+               float magnitude);
   const float* cosines(std::int64_t token) const { return cosines_.data() + token * pairs(); }
   const float* sines(std::int64_t token) const { return sines_.data() + token * pairs(); }
 

@@ -13,12 +13,17 @@ enum class ScratchUse { activations, attention, experts_input, experts_gate, exp
 
 class Scratch {
  public:
-  explicit Scratch(int workers) : of_worker_(static_cast<std::size_t>(workers)), shared_(static_cast<std::size_t>(ScratchUse::count)) {}
+  explicit Scratch(int workers)
+      : of_worker_(static_cast<std::size_t>(workers)), shared_(static_cast<std::size_t>(ScratchUse::count)) {}
 
   /// Uninitialised; valid until the next call with the same argument. Each worker may ask for its own at any time.
-  std::byte* of_worker(int worker, std::int64_t size_bytes) { return grow(of_worker_[static_cast<std::size_t>(worker)], size_bytes); }
+  std::byte* of_worker(int worker, std::int64_t size_bytes) {
+    return grow(of_worker_[static_cast<std::size_t>(worker)], size_bytes);
+  }
   /// Only outside parallel loops.
-  std::byte* shared(ScratchUse use, std::int64_t size_bytes) { return grow(shared_[static_cast<std::size_t>(use)], size_bytes); }
+  std::byte* shared(ScratchUse use, std::int64_t size_bytes) {
+    return grow(shared_[static_cast<std::size_t>(use)], size_bytes);
+  }
 
  private:
   static std::byte* grow(Buffer& buffer, std::int64_t size_bytes) {

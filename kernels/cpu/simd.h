@@ -1,6 +1,6 @@
 // Vectors of the instruction path that a file is compiled for: 16 f32 lanes with AVX-512, 8 with AVX2, else 4.
-// Only the files in kernels/cpu/paths include this. Everything has internal linkage and nothing of the standard library is
-// used: a function emitted out of line with AVX-512 instructions must never be merged with one for older machines.
+// Only the files in kernels/cpu/paths include this. Everything has internal linkage and nothing of the standard library
+// is used: a function emitted out of line with AVX-512 instructions must never be merged with one for older machines.
 // a * b + c is fused only where fma() says so (the library is built with -ffp-contract=off).
 #pragma once
 
@@ -21,33 +21,80 @@ constexpr int lanes = 16;
 using F32 = __m512;
 using I32 = __m512i;
 
-inline F32 load(const float* p) { return _mm512_loadu_ps(p); }
-inline void store(float* p, F32 x) { _mm512_storeu_ps(p, x); }
-inline __mmask16 first_lanes(int64_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
-inline F32 load_first(const float* p, int64_t n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
-inline void store_first(float* p, F32 x, int64_t n) { _mm512_mask_storeu_ps(p, first_lanes(n), x); }
-inline F32 set1(float x) { return _mm512_set1_ps(x); }
-inline F32 fma(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a, b, c); }
-inline F32 max(F32 a, F32 b) { return _mm512_max_ps(a, b); }
-inline F32 min(F32 a, F32 b) { return _mm512_min_ps(a, b); }
-inline F32 absolute(F32 x) { return _mm512_abs_ps(x); }
-/// x where a < b, else y.
-inline F32 select_less(F32 a, F32 b, F32 x, F32 y) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x); }
-inline I32 round_to_i32(F32 x) { return _mm512_cvtps_epi32(x); }
-inline F32 to_f32(I32 x) { return _mm512_cvtepi32_ps(x); }
-inline F32 bits_to_f32(I32 x) { return _mm512_castsi512_ps(x); }
-inline I32 shift_left_23(I32 x) { return _mm512_slli_epi32(x, 23); }
-inline I32 iload(const void* p) { return _mm512_loadu_si512(p); }
-inline void istore(void* p, I32 x) { _mm512_storeu_si512(p, x); }
-inline I32 iset1(int32_t x) { return _mm512_set1_epi32(x); }
-inline I32 iadd(I32 a, I32 b) { return _mm512_add_epi32(a, b); }
-inline F32 load_bf16(const uint16_t* p) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
+inline F32 load(const float* p) {
+  return _mm512_loadu_ps(p);
 }
-inline F32 load_half(const uint16_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
-inline float half_to_f32(uint16_t h) { return _cvtsh_ss(h); }
-inline float sum(F32 x) { return _mm512_reduce_add_ps(x); }
-inline float maximum(F32 x) { return _mm512_reduce_max_ps(x); }
+inline void store(float* p, F32 x) {
+  _mm512_storeu_ps(p, x);
+}
+inline __mmask16 first_lanes(int64_t n) {
+  return static_cast<__mmask16>((1u << n) - 1u);
+}
+inline F32 load_first(const float* p, int64_t n) {
+  return _mm512_maskz_loadu_ps(first_lanes(n), p);
+}
+inline void store_first(float* p, F32 x, int64_t n) {
+  _mm512_mask_storeu_ps(p, first_lanes(n), x);
+}
+inline F32 set1(float x) {
+  return _mm512_set1_ps(x);
+}
+inline F32 fma(F32 a, F32 b, F32 c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+inline F32 max(F32 a, F32 b) {
+  return _mm512_max_ps(a, b);
+}
+inline F32 min(F32 a, F32 b) {
+  return _mm512_min_ps(a, b);
+}
+inline F32 absolute(F32 x) {
+  return _mm512_abs_ps(x);
+}
+/// x where a < b, else y.
+inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+}
+inline I32 round_to_i32(F32 x) {
+  return _mm512_cvtps_epi32(x);
+}
+inline F32 to_f32(I32 x) {
+  return _mm512_cvtepi32_ps(x);
+}
+inline F32 bits_to_f32(I32 x) {
+  return _mm512_castsi512_ps(x);
+}
+inline I32 shift_left_23(I32 x) {
+  return _mm512_slli_epi32(x, 23);
+}
+inline I32 iload(const void* p) {
+  return _mm512_loadu_si512(p);
+}
+inline void istore(void* p, I32 x) {
+  _mm512_storeu_si512(p, x);
+}
+inline I32 iset1(int32_t x) {
+  return _mm512_set1_epi32(x);
+}
+inline I32 iadd(I32 a, I32 b) {
+  return _mm512_add_epi32(a, b);
+}
+inline F32 load_bf16(const uint16_t* p) {
+  return _mm512_castsi512_ps(
+      _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
+}
+inline F32 load_half(const uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline float half_to_f32(uint16_t h) {
+  return _cvtsh_ss(h);
+}
+inline float sum(F32 x) {
+  return _mm512_reduce_add_ps(x);
+}
+inline float maximum(F32 x) {
+  return _mm512_reduce_max_ps(x);
+}
 
 /// acc + (the four products of unsigned bytes u and signed bytes s in each lane). `wide`: u may exceed 127.
 template <bool wide>
@@ -72,32 +119,73 @@ constexpr int lanes = 8;
 using F32 = __m256;
 using I32 = __m256i;
 
-inline F32 load(const float* p) { return _mm256_loadu_ps(p); }
-inline void store(float* p, F32 x) { _mm256_storeu_ps(p, x); }
+inline F32 load(const float* p) {
+  return _mm256_loadu_ps(p);
+}
+inline void store(float* p, F32 x) {
+  _mm256_storeu_ps(p, x);
+}
 inline I32 first_lanes(int64_t n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
-inline F32 load_first(const float* p, int64_t n) { return _mm256_maskload_ps(p, first_lanes(n)); }
-inline void store_first(float* p, F32 x, int64_t n) { _mm256_maskstore_ps(p, first_lanes(n), x); }
-inline F32 set1(float x) { return _mm256_set1_ps(x); }
-inline F32 fma(F32 a, F32 b, F32 c) { return _mm256_fmadd_ps(a, b, c); }
-inline F32 max(F32 a, F32 b) { return _mm256_max_ps(a, b); }
-inline F32 min(F32 a, F32 b) { return _mm256_min_ps(a, b); }
-inline F32 absolute(F32 x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
-inline F32 select_less(F32 a, F32 b, F32 x, F32 y) { return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
-inline I32 round_to_i32(F32 x) { return _mm256_cvtps_epi32(x); }
-inline F32 to_f32(I32 x) { return _mm256_cvtepi32_ps(x); }
-inline F32 bits_to_f32(I32 x) { return _mm256_castsi256_ps(x); }
-inline I32 shift_left_23(I32 x) { return _mm256_slli_epi32(x, 23); }
-inline I32 iload(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-inline void istore(void* p, I32 x) { _mm256_storeu_si256(static_cast<__m256i*>(p), x); }
-inline I32 iset1(int32_t x) { return _mm256_set1_epi32(x); }
-inline I32 iadd(I32 a, I32 b) { return _mm256_add_epi32(a, b); }
-inline F32 load_bf16(const uint16_t* p) {
-  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
+inline F32 load_first(const float* p, int64_t n) {
+  return _mm256_maskload_ps(p, first_lanes(n));
 }
-inline F32 load_half(const uint16_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
-inline float half_to_f32(uint16_t h) { return _cvtsh_ss(h); }
+inline void store_first(float* p, F32 x, int64_t n) {
+  _mm256_maskstore_ps(p, first_lanes(n), x);
+}
+inline F32 set1(float x) {
+  return _mm256_set1_ps(x);
+}
+inline F32 fma(F32 a, F32 b, F32 c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+inline F32 max(F32 a, F32 b) {
+  return _mm256_max_ps(a, b);
+}
+inline F32 min(F32 a, F32 b) {
+  return _mm256_min_ps(a, b);
+}
+inline F32 absolute(F32 x) {
+  return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+}
+inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
+  return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+inline I32 round_to_i32(F32 x) {
+  return _mm256_cvtps_epi32(x);
+}
+inline F32 to_f32(I32 x) {
+  return _mm256_cvtepi32_ps(x);
+}
+inline F32 bits_to_f32(I32 x) {
+  return _mm256_castsi256_ps(x);
+}
+inline I32 shift_left_23(I32 x) {
+  return _mm256_slli_epi32(x, 23);
+}
+inline I32 iload(const void* p) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
+inline void istore(void* p, I32 x) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p), x);
+}
+inline I32 iset1(int32_t x) {
+  return _mm256_set1_epi32(x);
+}
+inline I32 iadd(I32 a, I32 b) {
+  return _mm256_add_epi32(a, b);
+}
+inline F32 load_bf16(const uint16_t* p) {
+  return _mm256_castsi256_ps(
+      _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
+}
+inline F32 load_half(const uint16_t* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+inline float half_to_f32(uint16_t h) {
+  return _cvtsh_ss(h);
+}
 inline float sum(F32 x) {
   __m128 half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
   half = _mm_add_ps(half, _mm_movehl_ps(half, half));
@@ -133,7 +221,9 @@ inline F32 load(const float* p) {
   __builtin_memcpy(&x, p, sizeof x);
   return x;
 }
-inline void store(float* p, F32 x) { __builtin_memcpy(p, &x, sizeof x); }
+inline void store(float* p, F32 x) {
+  __builtin_memcpy(p, &x, sizeof x);
+}
 inline F32 load_first(const float* p, int64_t n) {
   F32 x = {0, 0, 0, 0};
   for (int64_t i = 0; i < n; ++i) x[i] = p[i];
@@ -142,26 +232,55 @@ inline F32 load_first(const float* p, int64_t n) {
 inline void store_first(float* p, F32 x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = x[i];
 }
-inline F32 set1(float x) { return F32{x, x, x, x}; }
-inline F32 fma(F32 a, F32 b, F32 c) { return a * b + c; }
-inline F32 select(I32 mask, F32 x, F32 y) { return reinterpret_cast<F32>((mask & reinterpret_cast<I32>(x)) | (~mask & reinterpret_cast<I32>(y))); }
-inline F32 max(F32 a, F32 b) { return select(a > b, a, b); }
-inline F32 min(F32 a, F32 b) { return select(a < b, a, b); }
-inline F32 absolute(F32 x) { return reinterpret_cast<F32>(reinterpret_cast<I32>(x) & 0x7fffffff); }
-inline F32 select_less(F32 a, F32 b, F32 x, F32 y) { return select(a < b, x, y); }
-/// To nearest, ties to even, as cvtps2dq: adding 1.5 * 2^23 rounds in the float unit. |x| < 2^22; anything else gives some number.
-inline I32 round_to_i32(F32 x) { return reinterpret_cast<I32>(x + set1(12582912.0f)) - 0x4b400000; }
-inline F32 to_f32(I32 x) { return __builtin_convertvector(x, F32); }
-inline F32 bits_to_f32(I32 x) { return reinterpret_cast<F32>(x); }
-inline I32 shift_left_23(I32 x) { return x << 23; }
+inline F32 set1(float x) {
+  return F32{x, x, x, x};
+}
+inline F32 fma(F32 a, F32 b, F32 c) {
+  return a * b + c;
+}
+inline F32 select(I32 mask, F32 x, F32 y) {
+  return reinterpret_cast<F32>((mask & reinterpret_cast<I32>(x)) | (~mask & reinterpret_cast<I32>(y)));
+}
+inline F32 max(F32 a, F32 b) {
+  return select(a > b, a, b);
+}
+inline F32 min(F32 a, F32 b) {
+  return select(a < b, a, b);
+}
+inline F32 absolute(F32 x) {
+  return reinterpret_cast<F32>(reinterpret_cast<I32>(x) & 0x7fffffff);
+}
+inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
+  return select(a < b, x, y);
+}
+/// To nearest, ties to even, as cvtps2dq: adding 1.5 * 2^23 rounds in the float unit. |x| < 2^22; anything else gives
+/// some number.
+inline I32 round_to_i32(F32 x) {
+  return reinterpret_cast<I32>(x + set1(12582912.0f)) - 0x4b400000;
+}
+inline F32 to_f32(I32 x) {
+  return __builtin_convertvector(x, F32);
+}
+inline F32 bits_to_f32(I32 x) {
+  return reinterpret_cast<F32>(x);
+}
+inline I32 shift_left_23(I32 x) {
+  return x << 23;
+}
 inline I32 iload(const void* p) {
   I32 x;
   __builtin_memcpy(&x, p, sizeof x);
   return x;
 }
-inline void istore(void* p, I32 x) { __builtin_memcpy(p, &x, sizeof x); }
-inline I32 iset1(int32_t x) { return I32{x, x, x, x}; }
-inline I32 iadd(I32 a, I32 b) { return a + b; }
+inline void istore(void* p, I32 x) {
+  __builtin_memcpy(p, &x, sizeof x);
+}
+inline I32 iset1(int32_t x) {
+  return I32{x, x, x, x};
+}
+inline I32 iadd(I32 a, I32 b) {
+  return a + b;
+}
 inline F32 load_bf16(const uint16_t* p) {
   typedef uint32_t U32 __attribute__((vector_size(16)));
   const U32 x = {p[0], p[1], p[2], p[3]};
@@ -183,7 +302,9 @@ inline float half_to_f32(uint16_t h) {
 inline F32 load_half(const uint16_t* p) {
   return F32{half_to_f32(p[0]), half_to_f32(p[1]), half_to_f32(p[2]), half_to_f32(p[3])};
 }
-inline float sum(F32 x) { return (x[0] + x[2]) + (x[1] + x[3]); }
+inline float sum(F32 x) {
+  return (x[0] + x[2]) + (x[1] + x[3]);
+}
 inline float maximum(F32 x) {
   const float a = x[0] > x[2] ? x[0] : x[2], b = x[1] > x[3] ? x[1] : x[3];
   return a > b ? a : b;
@@ -203,8 +324,12 @@ inline I32 dot4(I32 acc, I32 u, I32 s) {
 
 #endif
 
-inline F32 zero() { return set1(0.0f); }
-inline I32 izero() { return iset1(0); }
+inline F32 zero() {
+  return set1(0.0f);
+}
+inline I32 izero() {
+  return iset1(0);
+}
 inline float bf16_to_f32(uint16_t b) {
   const uint32_t bits = static_cast<uint32_t>(b) << 16;
   float x;
@@ -217,10 +342,12 @@ inline uint16_t f32_to_bf16(float x) {  // to nearest, ties to even; NaN stays N
   if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
-inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
 
-/// exp(x), relative error below 2e-7; 0 below -87.3, exp(88.37) above 88.37, NaN for NaN. Reduction to |r| <= ln2 / 2 with ln2 in
-/// two parts and the polynomial of Cephes' expf (S. Moshier, netlib.org/cephes).
+/// exp(x), relative error below 2e-7; 0 below -87.3, exp(88.37) above 88.37, NaN for NaN. Reduction to |r| <= ln2 / 2
+/// with ln2 in two parts and the polynomial of Cephes' expf (S. Moshier, netlib.org/cephes).
 inline F32 exp(F32 x) {
   const F32 clamped = min(set1(88.37626f), max(set1(-87.33654f), x));  // this order of operands lets NaN through
   const I32 n = round_to_i32(clamped * set1(1.44269504088896341f));
@@ -237,8 +364,12 @@ inline F32 exp(F32 x) {
   p = p * bits_to_f32(shift_left_23(iadd(n, iset1(127))));
   return select_less(x, set1(-87.33654f), zero(), p);
 }
-inline F32 sigmoid(F32 x) { return set1(1.0f) / (set1(1.0f) + exp(zero() - x)); }
-inline F32 silu(F32 x) { return x / (set1(1.0f) + exp(zero() - x)); }
+inline F32 sigmoid(F32 x) {
+  return set1(1.0f) / (set1(1.0f) + exp(zero() - x));
+}
+inline F32 silu(F32 x) {
+  return x / (set1(1.0f) + exp(zero() - x));
+}
 
 /// Calls body(i, n) for each run of n <= lanes values of [0, count): every lane is computed the same way wherever it
 /// stands, so results do not depend on how a range was cut.
@@ -248,7 +379,9 @@ inline void for_each_vector(int64_t count, Body body) {
   for (; i + lanes <= count; i += lanes) body(i, int64_t{lanes});
   if (i < count) body(i, count - i);
 }
-inline F32 load_upto(const float* p, int64_t n) { return n == lanes ? load(p) : load_first(p, n); }
+inline F32 load_upto(const float* p, int64_t n) {
+  return n == lanes ? load(p) : load_first(p, n);
+}
 inline void store_upto(float* p, F32 x, int64_t n) {
   if (n == lanes)
     store(p, x);

@@ -1,9 +1,9 @@
 // Decoding one token issues a few hundred loops of some ten microseconds, so starting and ending a loop must cost about
 // one. Everything passes through one atomic word: [generation | open | joined workers]. The caller publishes a loop by
 // raising the generation with the open bit set; a worker joins by adding one to the word while it is open, takes pieces
-// from a shared counter and leaves by subtracting one. The caller works too, closes the word when the pieces are gone and
-// waits only for those that joined: a worker that wakes late finds the word closed and delays nobody. Workers spin for
-// some tens of microseconds before they sleep, which covers the gaps between the loops of one token.
+// from a shared counter and leaves by subtracting one. The caller works too, closes the word when the pieces are gone
+// and waits only for those that joined: a worker that wakes late finds the word closed and delays nobody. Workers spin
+// for some tens of microseconds before they sleep, which covers the gaps between the loops of one token.
 #include "kernels/cpu/thread_pool.h"
 
 #include <algorithm>
@@ -115,7 +115,9 @@ ThreadPool::~ThreadPool() {
   for (std::thread& thread : state_->threads) thread.join();
 }
 
-int ThreadPool::size() const { return static_cast<int>(state_->threads.size()) + 1; }
+int ThreadPool::size() const {
+  return static_cast<int>(state_->threads.size()) + 1;
+}
 
 void ThreadPool::parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
   if (count <= 0) return;

@@ -1,4 +1,5 @@
-// What the kernel tests share: the paths of this machine, random values, guarded outputs, tolerances, references of weights.
+// What the kernel tests share: the paths of this machine, random values, guarded outputs, tolerances, references of
+// weights.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -16,7 +17,7 @@
 namespace lectern::kernels::test {
 
 // Tolerances, relative to the size of what was summed. If a test fails, fix the kernel, not these.
-inline constexpr double f32_tolerance = 2e-6;        // sums in f32 of up to a few thousand terms
+inline constexpr double f32_tolerance = 2e-6;          // sums in f32 of up to a few thousand terms
 inline constexpr double elementwise_tolerance = 1e-6;  // a handful of roundings and our exp
 
 inline std::vector<CpuPath> paths() {
@@ -61,7 +62,8 @@ class Guarded {
   ~Guarded() {
     for (std::int64_t i = 0; i < guard; ++i) {
       EXPECT_EQ(bits(values_[static_cast<std::size_t>(i)]), bits(guard_value())) << "written before the output";
-      EXPECT_EQ(bits(values_[static_cast<std::size_t>(guard + n_ + i)]), bits(guard_value())) << "written behind the output";
+      EXPECT_EQ(bits(values_[static_cast<std::size_t>(guard + n_ + i)]), bits(guard_value()))
+          << "written behind the output";
     }
   }
   Guarded(const Guarded&) = delete;
@@ -83,7 +85,8 @@ class Guarded {
 };
 
 inline void expect_near(float actual, double expected, double size, double tolerance, std::int64_t at) {
-  EXPECT_LE(std::abs(static_cast<double>(actual) - expected), tolerance * size) << "at " << at << ": " << actual << " for " << expected;
+  EXPECT_LE(std::abs(static_cast<double>(actual) - expected), tolerance * size)
+      << "at " << at << ": " << actual << " for " << expected;
 }
 
 /// Same bits, NaN included.

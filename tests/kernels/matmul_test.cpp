@@ -1,5 +1,5 @@
-// matmul and matvec: same contract, different arithmetic. Quantized weights are compared with the dequantized weights times
-// the rounded activations in double, so an error in a layout shows at once; the rounding itself is repeated here.
+// matmul and matvec: same contract, different arithmetic. Quantized weights are compared with the dequantized weights
+// times the rounded activations in double, so an error in a layout shows at once; the rounding itself is repeated here.
 #include "kernels/matmul.h"
 
 #include <algorithm>
@@ -20,7 +20,8 @@ std::vector<double> rounded_activations(const std::vector<float>& x) {
     float largest = 0;
     for (std::size_t i = block; i < block + 32; ++i) largest = std::max(largest, std::abs(x[i]));
     for (std::size_t i = block; i < block + 32; ++i)
-      result[i] = static_cast<double>(std::nearbyint(x[i] * (127.0f / largest))) * static_cast<double>(largest / 127.0f);
+      result[i] =
+          static_cast<double>(std::nearbyint(x[i] * (127.0f / largest))) * static_cast<double>(largest / 127.0f);
   }
   return result;
 }
@@ -38,21 +39,25 @@ std::vector<float> run(Stream& stream, Product product, const std::vector<float>
 }
 
 void check(Stream& stream, Product product, DType type, std::int64_t rows, std::int64_t n, std::int64_t k) {
-  SCOPED_TRACE(std::string(name(type)) + " " + std::to_string(rows) + " x " + std::to_string(n) + " x " + std::to_string(k));
+  SCOPED_TRACE(std::string(name(type)) + " " + std::to_string(rows) + " x " + std::to_string(n) + " x " +
+               std::to_string(k));
   const Weights w = random_weights(type, n, k, static_cast<unsigned>(n + k));
   const std::vector<float> x = Random(7).normals(rows * k);
-  const std::vector<double> meant = is_quantized(type) ? rounded_activations(x) : std::vector<double>(x.begin(), x.end());
+  const std::vector<double> meant =
+      is_quantized(type) ? rounded_activations(x) : std::vector<double>(x.begin(), x.end());
   const std::vector<float> out = run(stream, product, x, w);
   for (std::int64_t t = 0; t < rows; ++t) {
     for (std::int64_t row = 0; row < n; ++row) {
       double sum = 0, size = 0;
       for (std::int64_t i = 0; i < k; ++i) {
-        const double term = meant[static_cast<std::size_t>(t * k + i)] * static_cast<double>(w.values[static_cast<std::size_t>(row * k + i)]);
+        const double term = meant[static_cast<std::size_t>(t * k + i)] *
+                            static_cast<double>(w.values[static_cast<std::size_t>(row * k + i)]);
         sum += term;
         size += term * term;
       }
       // The size of the sum of k random terms, with its largest terms: an error in one value would be seen.
-      expect_near(out[static_cast<std::size_t>(t * n + row)], sum, std::sqrt(size) + 1e-3, is_quantized(type) ? 2e-5 : f32_tolerance, t * n + row);
+      expect_near(out[static_cast<std::size_t>(t * n + row)], sum, std::sqrt(size) + 1e-3,
+                  is_quantized(type) ? 2e-5 : f32_tolerance, t * n + row);
       if (::testing::Test::HasFailure()) return;
     }
   }
@@ -82,9 +87,9 @@ TEST(Matvec, EqualsTheReferenceForEveryTypeAndOddSizes) {
 
 TEST(Matmul, EqualsTheReferenceAtTheSizesOfTheModels) {
   Stream stream(2);
-  check(stream, Product::matmul, DType::q4_1, 9, 576, 576);   // SmolLM2-135M
+  check(stream, Product::matmul, DType::q4_1, 9, 576, 576);  // SmolLM2-135M
   check(stream, Product::matmul, DType::q4_1, 9, 192, 1536);
-  check(stream, Product::matmul, DType::q4_k, 9, 64, 2048);   // Qwen3-Next
+  check(stream, Product::matmul, DType::q4_k, 9, 64, 2048);  // Qwen3-Next
   check(stream, Product::matmul, DType::q6_k, 9, 64, 2048);
   check(stream, Product::matvec, DType::q8_0, 1, 1024, 576);
   check(stream, Product::matvec, DType::q4_1, 1, 192, 1536);
@@ -157,12 +162,16 @@ TEST(Matmul, NamesTheShapesThatDoNotFit) {
     matmul(stream, f32_view(x.data(), {2, 3}), f32_view(w.data(), {2, 4}), f32_view(out.data(), {2, 2}));
     FAIL() << "accepted";
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "matmul: x F32 [2, 3], w F32 [2, 4], out F32 [2, 2]: expected x [T, K], w [N, K], out [T, N]");
+    EXPECT_STREQ(error.what(),
+                 "matmul: x F32 [2, 3], w F32 [2, 4], out F32 [2, 2]: expected x [T, K], w [N, K], out [T, N]");
   }
-  EXPECT_THROW(matvec(stream, f32_view(x.data(), {6, 1}), {w.data(), DType::q4_0, {8, 1}}, f32_view(out.data(), {6, 8})), Error);
+  EXPECT_THROW(
+      matvec(stream, f32_view(x.data(), {6, 1}), {w.data(), DType::q4_0, {8, 1}}, f32_view(out.data(), {6, 8})), Error);
   const std::vector<float> nine(9);
   std::vector<float> nine_out(9);
-  EXPECT_THROW(matvec(stream, f32_view(nine.data(), {9, 1}), f32_view(w.data(), {1, 1}), f32_view(nine_out.data(), {9, 1})), Error);
+  EXPECT_THROW(
+      matvec(stream, f32_view(nine.data(), {9, 1}), f32_view(w.data(), {1, 1}), f32_view(nine_out.data(), {9, 1})),
+      Error);
 }
 
 }  // namespace

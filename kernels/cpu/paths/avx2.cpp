@@ -4,5 +4,7 @@ namespace lectern::kernels::cpu {
 namespace {
 constexpr InnerLoops loops = table("avx2");
 }
-const InnerLoops& avx2_loops() { return loops; }
+const InnerLoops& avx2_loops() {
+  return loops;
+}
 }  // namespace lectern::kernels::cpu

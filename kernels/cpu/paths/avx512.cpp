@@ -4,5 +4,7 @@ namespace lectern::kernels::cpu {
 namespace {
 constexpr InnerLoops loops = table("avx512");
 }
-const InnerLoops& avx512_loops() { return loops; }
+const InnerLoops& avx512_loops() {
+  return loops;
+}
 }  // namespace lectern::kernels::cpu

@@ -4,5 +4,7 @@ namespace lectern::kernels::cpu {
 namespace {
 constexpr InnerLoops loops = table("avx512 vnni");
 }
-const InnerLoops& avx512_vnni_loops() { return loops; }
+const InnerLoops& avx512_vnni_loops() {
+  return loops;
+}
 }  // namespace lectern::kernels::cpu

@@ -4,5 +4,7 @@ namespace lectern::kernels::cpu {
 namespace {
 constexpr InnerLoops loops = table("generic");
 }
-const InnerLoops& generic_loops() { return loops; }
+const InnerLoops& generic_loops() {
+  return loops;
+}
 }  // namespace lectern::kernels::cpu

@@ -1,12 +1,12 @@
 // Matrix products of one instruction path.
 //
-// matmul: `lanes` weight rows form a panel; it is unpacked once, interleaved so that one vector holds the same k (four k for
-// bytes) of all its rows, and then meets every row of x, a few at a time: one vector load of weights serves `tile` rows of
-// x, whose values are broadcast from memory. An output element is one lane with its own chain of additions over k, so
-// its bits depend neither on the tile nor on the number of rows.
-// matvec: each weight row is unpacked by chunks that stay in the L1 cache, and lanes run along k. Unpacking costs about as
-// much as the products, so weights of 4 bits still arrive near memory speed; rows of x are independent of each other.
-// Sums of integers are exact. Sums of f32 products are formed over runs of 64 values and then added up.
+// matmul: `lanes` weight rows form a panel; it is unpacked once, interleaved so that one vector holds the same k (four
+// k for bytes) of all its rows, and then meets every row of x, a few at a time: one vector load of weights serves
+// `tile` rows of x, whose values are broadcast from memory. An output element is one lane with its own chain of
+// additions over k, so its bits depend neither on the tile nor on the number of rows. matvec: each weight row is
+// unpacked by chunks that stay in the L1 cache, and lanes run along k. Unpacking costs about as much as the products,
+// so weights of 4 bits still arrive near memory speed; rows of x are independent of each other. Sums of integers are
+// exact. Sums of f32 products are formed over runs of 64 values and then added up.
 #pragma once
 
 #include "kernels/cpu/inner_loops.h"
@@ -75,7 +75,8 @@ void multiply_panel(const uint8_t* panel, const float* panel_scales, const Activ
 }
 
 template <class Block, int group, bool wide, bool has_offset>
-void matmul_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64_t last, std::byte* scratch, float* out) {
+void matmul_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64_t last, std::byte* scratch,
+                   float* out) {
   uint8_t* panel = reinterpret_cast<uint8_t*>(scratch);
   float* panel_scales = reinterpret_cast<float*>(scratch + w.columns * lanes);
   const int64_t groups = w.columns / group;
@@ -84,17 +85,21 @@ void matmul_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first, i
     build_panel<Block, group>(w, row, count, panel, panel_scales);
     int64_t t = 0;
     for (; t + tile <= x.rows; t += tile)
-      multiply_panel<tile, group, wide, has_offset>(panel, panel_scales, x, t, groups, count, w.rows, out + t * w.rows + row);
+      multiply_panel<tile, group, wide, has_offset>(panel, panel_scales, x, t, groups, count, w.rows,
+                                                    out + t * w.rows + row);
     if (t + tile / 2 <= x.rows) {
-      multiply_panel<tile / 2, group, wide, has_offset>(panel, panel_scales, x, t, groups, count, w.rows, out + t * w.rows + row);
+      multiply_panel<tile / 2, group, wide, has_offset>(panel, panel_scales, x, t, groups, count, w.rows,
+                                                        out + t * w.rows + row);
       t += tile / 2;
     }
     for (; t < x.rows; ++t)
-      multiply_panel<1, group, wide, has_offset>(panel, panel_scales, x, t, groups, count, w.rows, out + t * w.rows + row);
+      multiply_panel<1, group, wide, has_offset>(panel, panel_scales, x, t, groups, count, w.rows,
+                                                 out + t * w.rows + row);
   }
 }
 
-void matmul_quantized(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64_t last, std::byte* scratch, float* out) {
+void matmul_quantized(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64_t last, std::byte* scratch,
+                      float* out) {
   switch (w.type) {
     case DType::q4_0: return matmul_blocks<BlockQ4_0, 32, false, false>(w, x, first, last, scratch, out);
     case DType::q4_1: return matmul_blocks<BlockQ4_1, 32, false, true>(w, x, first, last, scratch, out);
@@ -137,8 +142,8 @@ struct RowSum {
 };
 
 template <int group, bool wide, bool has_offset>
-inline void dot_chunk(const uint8_t* bytes, const float* weight_scales, int64_t count, const int8_t* values, const float* scales,
-                      const int32_t* corrections, RowSum& sums) {
+inline void dot_chunk(const uint8_t* bytes, const float* weight_scales, int64_t count, const int8_t* values,
+                      const float* scales, const int32_t* corrections, RowSum& sums) {
   alignas(64) float products[chunk_values / group * 2];
   const int64_t pairs = count / group * 2;
   F32 offsets = sums.offsets;
@@ -196,7 +201,8 @@ void matvec_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first, i
   }
 }
 
-void matvec_quantized(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64_t last, std::byte*, float* out) {
+void matvec_quantized(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64_t last, std::byte*,
+                      float* out) {
   switch (w.type) {
     case DType::q4_0: return matvec_blocks<BlockQ4_0, 32, false, false>(w, x, first, last, out);
     case DType::q4_1: return matvec_blocks<BlockQ4_1, 32, false, true>(w, x, first, last, out);
@@ -227,7 +233,8 @@ inline const float* float_values(const WeightRows& w, int64_t row, int64_t colum
 }
 
 template <int rows>
-void multiply_float_panel(const float* panel, const float* x, int64_t columns, int64_t count, int64_t out_stride, float* out) {
+void multiply_float_panel(const float* panel, const float* x, int64_t columns, int64_t count, int64_t out_stride,
+                          float* out) {
   F32 totals[rows];
   for (int r = 0; r < rows; ++r) totals[r] = zero();
   for (int64_t first = 0; first < columns; first += 64) {
@@ -243,7 +250,8 @@ void multiply_float_panel(const float* panel, const float* x, int64_t columns, i
   for (int r = 0; r < rows; ++r) store_upto(out + r * out_stride, totals[r], count);
 }
 
-void matmul_float(const WeightRows& w, const float* x, int64_t rows, int64_t first, int64_t last, std::byte* scratch, float* out) {
+void matmul_float(const WeightRows& w, const float* x, int64_t rows, int64_t first, int64_t last, std::byte* scratch,
+                  float* out) {
   float* panel = reinterpret_cast<float*>(scratch);
   alignas(64) float copy[chunk_values];
   for (int64_t row = first; row < last; row += lanes) {
@@ -267,7 +275,8 @@ void matmul_float(const WeightRows& w, const float* x, int64_t rows, int64_t fir
   }
 }
 
-void matvec_float(const WeightRows& w, const float* x, int64_t rows, int64_t first, int64_t last, std::byte*, float* out) {
+void matvec_float(const WeightRows& w, const float* x, int64_t rows, int64_t first, int64_t last, std::byte*,
+                  float* out) {
   alignas(64) float copy[chunk_values];
   for (int64_t row = first; row < last; ++row) {
     F32 sums[matvec_rows][4];
@@ -296,7 +305,8 @@ void matvec_float(const WeightRows& w, const float* x, int64_t rows, int64_t fir
         sums[t][3] = s3;
       }
     }
-    for (int64_t t = 0; t < rows; ++t) out[t * w.rows + row] = sum((sums[t][0] + sums[t][1]) + (sums[t][2] + sums[t][3]));
+    for (int64_t t = 0; t < rows; ++t)
+      out[t * w.rows + row] = sum((sums[t][0] + sums[t][1]) + (sums[t][2] + sums[t][3]));
   }
 }
 

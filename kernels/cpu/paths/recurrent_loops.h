@@ -1,8 +1,8 @@
 // The gated delta rule and the causal convolution of one instruction path.
 //
-// A column of the state of the delta rule (one value dimension) never meets another: each vector of columns runs through
-// all tokens alone. One token reads the columns twice and writes them once: Sᵀk of the decayed state is exp(g) times that
-// of the old one, and decay, update and Sᵀq share the second pass.
+// A column of the state of the delta rule (one value dimension) never meets another: each vector of columns runs
+// through all tokens alone. One token reads the columns twice and writes them once: Sᵀk of the decayed state is exp(g)
+// times that of the old one, and decay, update and Sᵀq share the second pass.
 #pragma once
 
 #include "kernels/cpu/inner_loops.h"
@@ -65,7 +65,9 @@ void delta_rule_columns(const DeltaRuleArguments& a, int64_t head, int64_t first
 
 constexpr int64_t max_convolution_width = 16;
 
-inline float rounded(float x, bool to_bf16) { return to_bf16 ? bf16_to_f32(f32_to_bf16(x)) : x; }
+inline float rounded(float x, bool to_bf16) {
+  return to_bf16 ? bf16_to_f32(f32_to_bf16(x)) : x;
+}
 
 /// Rows that have become history are rounded to the state's type at once, so that a token's result is the same whether
 /// its predecessors came in this call or from the state.
@@ -73,7 +75,8 @@ void convolve_channels(const ConvolutionArguments& a, int64_t first, int64_t las
   const int64_t history_rows = a.width - 1;
   const auto read_state = [&](int64_t row, int64_t channel) {
     const int64_t i = row * a.channels + channel;
-    return a.state_is_bf16 ? bf16_to_f32(reinterpret_cast<const uint16_t*>(a.state)[i]) : reinterpret_cast<const float*>(a.state)[i];
+    return a.state_is_bf16 ? bf16_to_f32(reinterpret_cast<const uint16_t*>(a.state)[i])
+                           : reinterpret_cast<const float*>(a.state)[i];
   };
   for_each_vector(last - first, [&](int64_t offset, int64_t count) {
     const int64_t channel = first + offset;
@@ -114,7 +117,8 @@ void convolve_channels(const ConvolutionArguments& a, int64_t first, int64_t las
         for (float& value : values) value = rounded(value, a.state_is_bf16);
         history[history_rows - 1] = load(values);
       }
-      for (; snapshot < a.snapshot_count && a.snapshot_offsets[snapshot] == t + 1; ++snapshot) write_state(a.snapshots[snapshot]);
+      for (; snapshot < a.snapshot_count && a.snapshot_offsets[snapshot] == t + 1; ++snapshot)
+        write_state(a.snapshots[snapshot]);
     }
     write_state(a.state);
   });

@@ -45,9 +45,8 @@ void l2_norm_row(const float* x, float eps, float scale, int64_t n, float* out) 
 void softmax_row(const float* x, int64_t n, float* out) {
   float largest = -__builtin_inff();
   for (int64_t i = 0; i < n; ++i) largest = x[i] > largest ? x[i] : largest;
-  for_each_vector(n, [&](int64_t i, int64_t count) {
-    store_upto(out + i, exp(load_upto(x + i, count) - set1(largest)), count);
-  });
+  for_each_vector(
+      n, [&](int64_t i, int64_t count) { store_upto(out + i, exp(load_upto(x + i, count) - set1(largest)), count); });
   double total = 0;
   for (int64_t i = 0; i < n; ++i) total += static_cast<double>(out[i]);
   const F32 factor = set1(static_cast<float>(1.0 / total));
@@ -100,8 +99,8 @@ void rotate(float* x, const float* cosines, const float* sines, int64_t pairs, b
   });
 }
 
-/// Rounds in blocks of 32: scale = largest / 127, value = round(x * (127 / largest)), ties to even. A scale serves one or
-/// two groups of the weights.
+/// Rounds in blocks of 32: scale = largest / 127, value = round(x * (127 / largest)), ties to even. A scale serves one
+/// or two groups of the weights.
 void quantize_row(const float* x, int64_t columns, int64_t row, const ActivationsQ8& out) {
   const int64_t padded = out.padded_columns, groups = padded / out.group, groups_per_block = 32 / out.group;
   int8_t* values = out.values + row * padded;

@@ -46,11 +46,33 @@ float read_stream(const float* x, int64_t n) {
 }
 
 constexpr InnerLoops table(const char* name) {
-  return {name,           lanes,          rms_norm_row,         gated_rms_norm_row, l2_norm_row,      softmax_row,
-          add,            silu_multiply,  sigmoid_multiply,     add_scaled,         to_bf16,          rotate,
-          quantize_row,   matmul_scratch_bytes, matmul_quantized, matmul_float,     matvec_quantized, matvec_float,
-          attention_rows_scratch, attention_rows, attention_strip, attention_merge, delta_rule_columns, convolve_channels,
-          multiply_peak_f32, multiply_peak_i8, read_stream};
+  return {name,
+          lanes,
+          rms_norm_row,
+          gated_rms_norm_row,
+          l2_norm_row,
+          softmax_row,
+          add,
+          silu_multiply,
+          sigmoid_multiply,
+          add_scaled,
+          to_bf16,
+          rotate,
+          quantize_row,
+          matmul_scratch_bytes,
+          matmul_quantized,
+          matmul_float,
+          matvec_quantized,
+          matvec_float,
+          attention_rows_scratch,
+          attention_rows,
+          attention_strip,
+          attention_merge,
+          delta_rule_columns,
+          convolve_channels,
+          multiply_peak_f32,
+          multiply_peak_i8,
+          read_stream};
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// From the blocks of a weight row to one form for all quantized types: w = scale * (byte - zero_point) + offset per group
-// of 32 values (Q6_K: 16), bytes unsigned and in order. Types without a minimum have a zero point and no offset; types
-// with one have an offset and zero point 0. Plain loops: the compiler turns each into a few vector instructions.
+// From the blocks of a weight row to one form for all quantized types: w = scale * (byte - zero_point) + offset per
+// group of 32 values (Q6_K: 16), bytes unsigned and in order. Types without a minimum have a zero point and no offset;
+// types with one have an offset and zero point 0. Plain loops: the compiler turns each into a few vector instructions.
 #pragma once
 
 #include "kernels/cpu/simd.h"
@@ -50,7 +50,8 @@ inline void unpack(const BlockQ8_0& block, uint8_t* bytes, float* scales) {
 
 inline void unpack(const BlockQ4_K& block, uint8_t* bytes, float* scales) {
   const float d = half_to_f32(block.d), dmin = half_to_f32(block.dmin);
-  for (int pair = 0; pair < 4; ++pair) split_nibbles(block.q + 32 * pair, 32, bytes + 64 * pair, bytes + 64 * pair + 32);
+  for (int pair = 0; pair < 4; ++pair)
+    split_nibbles(block.q + 32 * pair, 32, bytes + 64 * pair, bytes + 64 * pair + 32);
   for (int g = 0; g < 8; ++g) {
     float scale, minimum;
     k_scale_min(block.scales, g, &scale, &minimum);
@@ -65,7 +66,8 @@ inline void unpack(const BlockQ5_K& block, uint8_t* bytes, float* scales) {
     uint8_t* low = bytes + 64 * pair;
     split_nibbles(block.q + 32 * pair, 32, low, low + 32);
     for (int i = 0; i < 32; ++i) low[i] = static_cast<uint8_t>(low[i] | (((block.high[i] >> (2 * pair)) & 1) << 4));
-    for (int i = 0; i < 32; ++i) low[32 + i] = static_cast<uint8_t>(low[32 + i] | (((block.high[i] >> (2 * pair + 1)) & 1) << 4));
+    for (int i = 0; i < 32; ++i)
+      low[32 + i] = static_cast<uint8_t>(low[32 + i] | (((block.high[i] >> (2 * pair + 1)) & 1) << 4));
   }
   for (int g = 0; g < 8; ++g) {
     float scale, minimum;

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "app/database_writer.h"
 #include "app/records.h"
@@ -25,13 +28,15 @@ struct AskObserver {
   std::function<void(std::string_view text)> text;
 };
 
-/// One thread at a time. Saves the question before it is asked, the partial answer at least every second, and the finished
-/// answer with its citations. Throws lectern::Error or DatabaseError after having saved the message as failed.
+/// One thread at a time. Saves the question before it is asked, the partial answer at least every second, and the
+/// finished answer with its citations. Throws lectern::Error or DatabaseError after having saved the message as failed.
 class AnswerService {
  public:
   AnswerService(inference::Engine& engine, DatabaseWriter& writer);
+  ~AnswerService();
 
-  /// Asks after message `parent` (0: after the last message of the shown branch).
+  /// Asks after message `parent` (0: after the last message of the shown branch; below 0: as a first message beside the
+  /// others).
   Message ask(std::int64_t session, const std::string& question, std::int64_t parent, const AskOptions& options,
               const AskObserver& observer, std::stop_token stop);
   /// Answers the question of `answer` again, as a branch beside it.
@@ -41,8 +46,19 @@ class AnswerService {
   AnswerReport read(std::int64_t session, const AskObserver& observer, std::stop_token stop);
 
  private:
+  struct LoadedDocument;
+  struct Request;
+  using Loaded = std::vector<std::shared_ptr<const LoadedDocument>>;
+  Loaded load(std::int64_t session);
+  std::int64_t tokens_of(const LoadedDocument& document);
+  Message answer(std::int64_t session, const Message& question, std::vector<Message> history, const AskOptions& options,
+                 const AskObserver& observer, std::stop_token stop);
+  void generate_and_prove(Message& answer, const Message& question, std::vector<Message> history,
+                          const AskOptions& options, const AskObserver& observer, std::stop_token stop);
+
   inference::Engine& engine_;
   DatabaseWriter& writer_;
+  std::map<std::string, std::shared_ptr<const LoadedDocument>> loaded_;  // of the last session, by fingerprint
 };
 
 }  // namespace lectern::app

@@ -40,7 +40,8 @@ std::vector<char32_t> code_points_of(const poppler::ustring& text) {
     } else if (c >= 0xD800 && c < 0xE000) {
       c = 0xFFFD;
     }
-    if (c == 0xFEFF || c == 0xFFFE || c == 0xFFFF || (c < 0x20 && c != '\n' && c != '\t') || c == 0x7F) continue;
+    if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7F || c == 0xFEFF || c == 0xFFFE || c == 0xFFFF) continue;
+    if (c == 0x200E || c == 0x200F || (c >= 0x202A && c <= 0x202E)) continue;  // direction marks that poppler adds
     out.push_back(c);
   }
   return out;

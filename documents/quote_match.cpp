@@ -60,6 +60,14 @@ std::vector<std::string> split_at_ellipses(std::string_view quote) {
   return pieces;
 }
 
+/// Characters from the first word character to the last, white space folded.
+std::int64_t quoted_length(std::string_view quote) {
+  const std::vector<char32_t> c = decode_utf8(fold(quote));
+  const auto first = std::find_if(c.begin(), c.end(), is_word_character);
+  const auto last = std::find_if(c.rbegin(), std::make_reverse_iterator(first), is_word_character);
+  return last.base() - first;
+}
+
 std::string without_emphasis(std::string_view quote) {
   std::string out;
   for (char c : quote) {
@@ -235,7 +243,7 @@ QuoteMatch QuoteIndex::to_match(const Span& span) const {
 }
 
 std::optional<QuoteMatch> QuoteIndex::find(std::string_view quote, int claimed_page) const {
-  if (text_.empty() || code_points(fold(quote)) < shortest_quote) return std::nullopt;
+  if (text_.empty() || quoted_length(quote) < shortest_quote) return std::nullopt;
   std::string plain = without_emphasis(quote);
   std::vector<std::vector<FoldedText>> readings;  // as it is; without Markdown's emphasis; in pieces
   readings.push_back({fold_piece(quote)});

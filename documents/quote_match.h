@@ -23,7 +23,7 @@ struct QuoteMatch {
   std::optional<PageSpan> second;  // the rest, if the quote runs over a page break
 };
 
-/// Characters that a quote needs (white space folded).
+/// Characters that a quote needs, from its first letter or digit to its last (white space folded).
 inline constexpr std::int64_t shortest_quote = 12;
 
 /// The folded text of a document, made once; const functions may run on several threads. Keeps no reference to the document.

@@ -48,6 +48,7 @@ class Splitter {
 
   std::vector<Sentence> run() {
     std::size_t i = 0;
+    begin_line(0);
     while (i < c_.size()) {
       if (c_[i] == '\n' || c_[i] == '\f') {
         if (c_[i] == '\f' || line_is_blank(i + 1) || starts_item(i + 1) || heading_) finish(i);

@@ -76,6 +76,9 @@ inline void istore(void* p, I32 x) {
 inline I32 iset1(int32_t x) {
   return _mm512_set1_epi32(x);
 }
+inline I32 load_i8(const int8_t* p) {
+  return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
 inline I32 iadd(I32 a, I32 b) {
   return _mm512_add_epi32(a, b);
 }
@@ -172,6 +175,9 @@ inline void istore(void* p, I32 x) {
 }
 inline I32 iset1(int32_t x) {
   return _mm256_set1_epi32(x);
+}
+inline I32 load_i8(const int8_t* p) {
+  return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
 }
 inline I32 iadd(I32 a, I32 b) {
   return _mm256_add_epi32(a, b);
@@ -278,6 +284,9 @@ inline void istore(void* p, I32 x) {
 inline I32 iset1(int32_t x) {
   return I32{x, x, x, x};
 }
+inline I32 load_i8(const int8_t* p) {
+  return I32{p[0], p[1], p[2], p[3]};
+}
 inline I32 iadd(I32 a, I32 b) {
   return a + b;
 }
@@ -320,6 +329,86 @@ inline I32 dot4(I32 acc, I32 u, I32 s) {
     acc[lane] += a[4 * lane] * b[4 * lane] + a[4 * lane + 1] * b[4 * lane + 1] + a[4 * lane + 2] * b[4 * lane + 2] +
                  a[4 * lane + 3] * b[4 * lane + 3];
   return acc;
+}
+
+#endif
+
+// Bytes by the 32: one register with AVX2 and AVX-512, two of 16 otherwise.
+#if defined(__AVX2__)
+
+using U8x32 = __m256i;
+inline U8x32 load_bytes(const void* p) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
+inline void store_bytes(void* p, U8x32 x) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p), x);
+}
+inline U8x32 bytes(int x) {
+  return _mm256_set1_epi8(static_cast<char>(x));
+}
+inline U8x32 both(U8x32 a, U8x32 b) {
+  return _mm256_and_si256(a, b);
+}
+inline U8x32 either(U8x32 a, U8x32 b) {
+  return _mm256_or_si256(a, b);
+}
+inline U8x32 flipped(U8x32 a, U8x32 b) {
+  return _mm256_xor_si256(a, b);
+}
+/// Bits that cross into a neighbouring byte are for the caller to mask.
+template <int bits>
+inline U8x32 shift_right(U8x32 x) {
+  return _mm256_srli_epi16(x, bits);
+}
+template <int bits>
+inline U8x32 shift_left(U8x32 x) {
+  return _mm256_slli_epi16(x, bits);
+}
+/// 16 bytes: their low nibbles, then their high ones.
+inline U8x32 nibbles_of_16(const uint8_t* p) {
+  const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(x, 4), x), _mm256_set1_epi8(15));
+}
+
+#else
+
+struct U8x32 {
+  typedef uint8_t Half __attribute__((vector_size(16)));
+  Half a, b;
+};
+inline U8x32 load_bytes(const void* p) {
+  U8x32 x;
+  __builtin_memcpy(&x, p, 32);
+  return x;
+}
+inline void store_bytes(void* p, U8x32 x) {
+  __builtin_memcpy(p, &x, 32);
+}
+inline U8x32 bytes(int x) {
+  const U8x32::Half half = U8x32::Half{} + static_cast<uint8_t>(x);
+  return {half, half};
+}
+inline U8x32 both(U8x32 x, U8x32 y) {
+  return {x.a & y.a, x.b & y.b};
+}
+inline U8x32 either(U8x32 x, U8x32 y) {
+  return {x.a | y.a, x.b | y.b};
+}
+inline U8x32 flipped(U8x32 x, U8x32 y) {
+  return {x.a ^ y.a, x.b ^ y.b};
+}
+template <int bits>
+inline U8x32 shift_right(U8x32 x) {
+  return {x.a >> bits, x.b >> bits};
+}
+template <int bits>
+inline U8x32 shift_left(U8x32 x) {
+  return {x.a << bits, x.b << bits};
+}
+inline U8x32 nibbles_of_16(const uint8_t* p) {
+  U8x32::Half x;
+  __builtin_memcpy(&x, p, 16);
+  return {x & 15, x >> 4};
 }
 
 #endif

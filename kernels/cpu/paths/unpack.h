@@ -1,6 +1,6 @@
 // From the blocks of a weight row to one form for all quantized types: w = scale * (byte - zero_point) + offset per
 // group of 32 values (Q6_K: 16), bytes unsigned and in order. Types without a minimum have a zero point and no offset;
-// types with one have an offset and zero point 0. Plain loops: the compiler turns each into a few vector instructions.
+// types with one have an offset and zero point 0.
 #pragma once
 
 #include "kernels/cpu/simd.h"
@@ -9,89 +9,86 @@
 namespace lectern::kernels::cpu {
 namespace {
 
-/// Six-bit scale and minimum of group g of a K block of type 4 or 5 (GGUF's packing of 16 six-bit numbers in 12 bytes).
-inline void k_scale_min(const uint8_t* packed, int g, float* scale, float* minimum) {
-  int s, m;
-  if (g < 4) {
-    s = packed[g] & 63;
-    m = packed[g + 4] & 63;
-  } else {
-    s = (packed[g + 4] & 15) | ((packed[g - 4] >> 6) << 4);
-    m = (packed[g + 4] >> 4) | ((packed[g] >> 6) << 4);
-  }
-  *scale = static_cast<float>(s);
-  *minimum = static_cast<float>(m);
-}
-
-inline void split_nibbles(const uint8_t* q, int count, uint8_t* low, uint8_t* high) {
-  for (int i = 0; i < count; ++i) low[i] = q[i] & 15;
-  for (int i = 0; i < count; ++i) high[i] = q[i] >> 4;
-}
-
 // Each unpack writes Block::values bytes and, for each group, {scale, offset}.
 
-inline void unpack(const BlockQ4_0& block, uint8_t* bytes, float* scales) {
-  split_nibbles(block.q, 16, bytes, bytes + 16);
+inline void unpack(const BlockQ4_0& block, uint8_t* out, float* scales) {
+  store_bytes(out, nibbles_of_16(block.q));
   scales[0] = half_to_f32(block.d);
   scales[1] = 0.0f;
 }
 
-inline void unpack(const BlockQ4_1& block, uint8_t* bytes, float* scales) {
-  split_nibbles(block.q, 16, bytes, bytes + 16);
+inline void unpack(const BlockQ4_1& block, uint8_t* out, float* scales) {
+  store_bytes(out, nibbles_of_16(block.q));
   scales[0] = half_to_f32(block.d);
   scales[1] = half_to_f32(block.m);
 }
 
-inline void unpack(const BlockQ8_0& block, uint8_t* bytes, float* scales) {
-  for (int i = 0; i < 32; ++i) bytes[i] = static_cast<uint8_t>(static_cast<uint8_t>(block.q[i]) ^ 0x80u);
+inline void unpack(const BlockQ8_0& block, uint8_t* out, float* scales) {
+  store_bytes(out, flipped(load_bytes(block.q), bytes(0x80)));
   scales[0] = half_to_f32(block.d);
   scales[1] = 0.0f;
 }
 
-inline void unpack(const BlockQ4_K& block, uint8_t* bytes, float* scales) {
-  const float d = half_to_f32(block.d), dmin = half_to_f32(block.dmin);
-  for (int pair = 0; pair < 4; ++pair)
-    split_nibbles(block.q + 32 * pair, 32, bytes + 64 * pair, bytes + 64 * pair + 32);
+/// {d * scale_g, -dmin * min_g} of the eight groups of a Q4_K or Q5_K block: 16 six-bit numbers in 12 bytes. The first
+/// four of each kind stand in the low six bits of bytes 0..3 and 4..7; of the others, bytes 8..11 hold the low four
+/// bits (scales low, minima high) and the top two bits of bytes 0..3 and 4..7 the rest. Four bytes are handled as one
+/// word.
+inline void unpack_k_scales(const uint8_t* packed, float d, float dmin, float* scales) {
+  uint32_t word[3];
+  __builtin_memcpy(word, packed, 12);
+  const uint32_t scale_words[2] = {word[0] & 0x3f3f3f3fu, (word[2] & 0x0f0f0f0fu) | ((word[0] >> 2) & 0x30303030u)};
+  const uint32_t minimum_words[2] = {word[1] & 0x3f3f3f3fu,
+                                     ((word[2] >> 4) & 0x0f0f0f0fu) | ((word[1] >> 2) & 0x30303030u)};
+  int8_t pairs[16];
+  float factors[lanes];
   for (int g = 0; g < 8; ++g) {
-    float scale, minimum;
-    k_scale_min(block.scales, g, &scale, &minimum);
-    scales[2 * g] = d * scale;
-    scales[2 * g + 1] = -dmin * minimum;
+    pairs[2 * g] = static_cast<int8_t>((scale_words[g / 4] >> (g % 4 * 8)) & 255u);
+    pairs[2 * g + 1] = static_cast<int8_t>((minimum_words[g / 4] >> (g % 4 * 8)) & 255u);
   }
+  for (int i = 0; i < lanes; i += 2) {
+    factors[i] = d;
+    factors[i + 1] = -dmin;
+  }
+  for (int i = 0; i < 16; i += lanes) store(scales + i, to_f32(load_i8(pairs + i)) * load(factors));
 }
 
-inline void unpack(const BlockQ5_K& block, uint8_t* bytes, float* scales) {
-  const float d = half_to_f32(block.d), dmin = half_to_f32(block.dmin);
+inline void unpack(const BlockQ4_K& block, uint8_t* out, float* scales) {
   for (int pair = 0; pair < 4; ++pair) {
-    uint8_t* low = bytes + 64 * pair;
-    split_nibbles(block.q + 32 * pair, 32, low, low + 32);
-    for (int i = 0; i < 32; ++i) low[i] = static_cast<uint8_t>(low[i] | (((block.high[i] >> (2 * pair)) & 1) << 4));
-    for (int i = 0; i < 32; ++i)
-      low[32 + i] = static_cast<uint8_t>(low[32 + i] | (((block.high[i] >> (2 * pair + 1)) & 1) << 4));
+    const U8x32 q = load_bytes(block.q + 32 * pair);
+    store_bytes(out + 64 * pair, both(q, bytes(15)));
+    store_bytes(out + 64 * pair + 32, both(shift_right<4>(q), bytes(15)));
   }
-  for (int g = 0; g < 8; ++g) {
-    float scale, minimum;
-    k_scale_min(block.scales, g, &scale, &minimum);
-    scales[2 * g] = d * scale;
-    scales[2 * g + 1] = -dmin * minimum;
-  }
+  unpack_k_scales(block.scales, half_to_f32(block.d), half_to_f32(block.dmin), scales);
 }
 
-inline void unpack(const BlockQ6_K& block, uint8_t* bytes, float* scales) {
-  const float d = half_to_f32(block.d);
+inline void unpack(const BlockQ5_K& block, uint8_t* out, float* scales) {
+  U8x32 high = load_bytes(block.high);  // bit 0 belongs to the group at hand
+  for (int pair = 0; pair < 4; ++pair) {
+    const U8x32 q = load_bytes(block.q + 32 * pair);
+    store_bytes(out + 64 * pair, either(both(q, bytes(15)), both(shift_left<4>(high), bytes(16))));
+    store_bytes(out + 64 * pair + 32, either(both(shift_right<4>(q), bytes(15)), both(shift_left<3>(high), bytes(16))));
+    high = shift_right<2>(high);  // what comes over from the next byte is never looked at
+  }
+  unpack_k_scales(block.scales, half_to_f32(block.d), half_to_f32(block.dmin), scales);
+}
+
+inline void unpack(const BlockQ6_K& block, uint8_t* out, float* scales) {
   for (int half = 0; half < 2; ++half) {
-    const uint8_t* low = block.low + 64 * half;
-    const uint8_t* high = block.high + 32 * half;
-    uint8_t* out = bytes + 128 * half;
-    for (int i = 0; i < 32; ++i) out[i] = static_cast<uint8_t>((low[i] & 15) | ((high[i] & 3) << 4));
-    for (int i = 0; i < 32; ++i) out[32 + i] = static_cast<uint8_t>((low[32 + i] & 15) | (((high[i] >> 2) & 3) << 4));
-    for (int i = 0; i < 32; ++i) out[64 + i] = static_cast<uint8_t>((low[i] >> 4) | (((high[i] >> 4) & 3) << 4));
-    for (int i = 0; i < 32; ++i) out[96 + i] = static_cast<uint8_t>((low[32 + i] >> 4) | ((high[i] >> 6) << 4));
+    const U8x32 low0 = load_bytes(block.low + 64 * half), low1 = load_bytes(block.low + 64 * half + 32);
+    const U8x32 high = load_bytes(block.high + 32 * half);
+    uint8_t* to = out + 128 * half;
+    store_bytes(to, either(both(low0, bytes(15)), both(shift_left<4>(high), bytes(0x30))));
+    store_bytes(to + 32, either(both(low1, bytes(15)), both(shift_left<2>(high), bytes(0x30))));
+    store_bytes(to + 64, either(both(shift_right<4>(low0), bytes(15)), both(high, bytes(0x30))));
+    store_bytes(to + 96, either(both(shift_right<4>(low1), bytes(15)), both(shift_right<2>(high), bytes(0x30))));
   }
+  int8_t pairs[32];
   for (int g = 0; g < 16; ++g) {
-    scales[2 * g] = d * static_cast<float>(block.scales[g]);
-    scales[2 * g + 1] = 0.0f;
+    pairs[2 * g] = block.scales[g];
+    pairs[2 * g + 1] = 0;
   }
+  const F32 d = set1(half_to_f32(block.d));
+  for (int i = 0; i < 32; i += lanes) store(scales + i, to_f32(load_i8(pairs + i)) * d);
 }
 
 }  // namespace

@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -29,7 +29,7 @@ inline std::vector<std::byte> bytes_of(const std::filesystem::path& path) {
   if (!stream) throw std::runtime_error("test file is missing: " + path.string());
   const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
   std::vector<std::byte> bytes(text.size());
-  std::memcpy(bytes.data(), text.data(), text.size());
+  std::transform(text.begin(), text.end(), bytes.begin(), [](char c) { return static_cast<std::byte>(c); });
   return bytes;
 }
 

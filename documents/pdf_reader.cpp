@@ -63,6 +63,10 @@ std::string one_line(const poppler::ustring& text) {
 }
 
 Box box_of(const poppler::rectf& r) { return {r.left(), r.top(), r.right(), r.bottom()}; }
+bool is_right_to_left(char32_t c) {
+  return (c >= 0x590 && c <= 0x8FF) || (c >= 0xFB1D && c <= 0xFDFF) || (c >= 0xFE70 && c <= 0xFEFC);
+}
+
 bool is_empty(const Box& b) { return b.x1 <= b.x0 && b.y1 <= b.y0; }
 
 std::int64_t visible_characters(std::string_view text) {
@@ -181,10 +185,15 @@ class PdfReader : public Reader {
     for (const poppler::text_box& box : source.text_list()) {
       const std::vector<char32_t> characters = code_points_of(box.text());
       const Box whole = box_of(box.bbox());
+      const std::size_t first = placed.size();
       for (std::size_t i = 0; i < characters.size(); ++i) {
         if (is_space(characters[i])) continue;
         const Box single = box_of(box.char_bbox(i));  // beyond the glyphs (ligatures): all zero
         placed.push_back({characters[i], is_empty(single) ? whole : single});
+      }
+      // Words are in the order they are seen; the text has them in the order they are read.
+      if (std::any_of(characters.begin(), characters.end(), is_right_to_left)) {
+        std::reverse(placed.begin() + static_cast<std::ptrdiff_t>(first), placed.end());
       }
     }
     return placed;

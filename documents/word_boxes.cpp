@@ -1,7 +1,7 @@
 // Both lists hold the same characters, in runs that are in the same order within a line and in another order from block to block. So
-// the alignment follows one run as long as it agrees, and at each word looks whether it still agrees for the word and what
-// follows; if not, it jumps to the unused place where the following characters agree longest (found by the positions of the word's
-// first characters). A page has a few thousand characters: the bounded look-ahead keeps the whole thing linear in practice.
+// the alignment follows one run within a line of the text as long as it agrees; at a line's start, or where the run ends, it
+// jumps to the unused place where the following characters agree longest (found by the positions of the word's first
+// characters). A page has a few thousand characters: the bounded look-ahead keeps the whole thing linear in practice.
 #include "documents/word_boxes.h"
 
 #include <algorithm>
@@ -20,6 +20,7 @@ struct Piece {
   std::size_t start = 0, end = 0;    // code points of the text
   std::size_t dense = 0;             // index of its first character among those that are no white space
   std::size_t size = 0;
+  bool starts_line = false;
 };
 
 Box joined(const Box& a, const Box& b) {
@@ -29,8 +30,10 @@ Box joined(const Box& a, const Box& b) {
 std::vector<Piece> pieces_of(const std::vector<char32_t>& c) {
   std::vector<Piece> pieces;
   std::size_t dense = 0;
+  bool starts_line = true;
   for (std::size_t i = 0; i < c.size();) {
     if (is_space(c[i])) {
+      starts_line = starts_line || c[i] == '\n';
       ++i;
       continue;
     }
@@ -38,7 +41,8 @@ std::vector<Piece> pieces_of(const std::vector<char32_t>& c) {
     if (!is_cjk(c[i])) {
       while (end < c.size() && !is_space(c[end]) && !is_cjk(c[end])) ++end;
     }
-    pieces.push_back({i, end, dense, end - i});
+    pieces.push_back({i, end, dense, end - i, starts_line});
+    starts_line = false;
     dense += end - i;
     i = end;
   }
@@ -83,8 +87,9 @@ std::vector<Word> align_words(std::string_view text, const std::vector<PlacedCha
   for (const Piece& piece : pieces) {
     std::size_t best_at = next;
     std::size_t best = next < there.size() ? agreement(piece.dense, next) : 0;
-    // A run that goes on well beyond this word is trusted; otherwise another place may be the right one.
-    if (best < std::min({look_ahead, piece.size + 8, wanted.size() - piece.dense})) {
+    // At a line's start a run that goes on for long is trusted; otherwise another place may be the right one.
+    const std::size_t enough = piece.starts_line ? std::min(look_ahead, wanted.size() - piece.dense) : piece.size;
+    if (best < enough) {
       const std::size_t n = std::min<std::size_t>(3, piece.size);
       const auto candidates = places.find(key(&wanted[piece.dense], n));
       if (candidates != places.end()) {

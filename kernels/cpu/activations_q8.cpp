@@ -25,10 +25,11 @@ ActivationsQ8 round_activations(Stream& stream, ConstTensor x, DType type) {
   const std::int64_t rows = x.rows(), columns = x.columns();
   ActivationsQ8 out{};
   out.rows = rows;
-  out.padded_columns = (columns + activation_chunk - 1) / activation_chunk * activation_chunk;
   out.group = type == DType::q6_k ? 16 : 32;
+  out.padded_columns = (columns + 63) / 64 * 64;
+  out.padded_groups = (columns / out.group + 7) / 8 * 8;
   out.zero_point = zero_point(type);
-  const std::int64_t elements = rows * out.padded_columns, groups = elements / out.group;
+  const std::int64_t elements = rows * out.padded_columns, groups = rows * out.padded_groups;
   std::byte* memory = stream.scratch().shared(ScratchUse::activations, elements * 2 + groups * 12);
   out.values = reinterpret_cast<std::int8_t*>(memory);
   out.lane_corrections = reinterpret_cast<std::int32_t*>(memory + elements);

@@ -18,15 +18,17 @@ struct WeightRows {
   std::int64_t row_bytes;
 };
 
-/// Activations rounded to 8 bits (activations_q8.h).
+/// Activations rounded to 8 bits (activations_q8.h). Rows are filled up with zeros, so that loops run over whole
+/// vectors.
 struct ActivationsQ8 {
   std::int64_t rows;
-  std::int64_t padded_columns;      // Kp: columns rounded up to whole chunks, filled with zeros
+  std::int64_t padded_columns;      // Kp: columns rounded up to a multiple of 64
+  std::int64_t padded_groups;       // Gp: columns / group rounded up to a multiple of 8
   std::int64_t group;               // values that share a scale of the weights: 32, Q6_K 16
   std::int32_t zero_point;          // of the weights: their bytes are stored as value + zero_point
   std::int8_t* values;              // [T, Kp]
-  float* scales;                    // [T, Kp / group, 2]: scale, scale * sum of the group's values
-  std::int32_t* group_corrections;  // [T, Kp / group]: -zero_point * sum of the group's values
+  float* scales;                    // [T, Gp, 2]: scale, scale * sum of the group's values
+  std::int32_t* group_corrections;  // [T, Gp]: -zero_point * sum of the group's values
   std::int32_t* lane_corrections;   // [T, Kp / 4]: the same for each four values
 };
 
@@ -126,8 +128,6 @@ struct InnerLoops {
   float (*read_stream)(const float* x, std::int64_t n);
 };
 
-/// Columns of a chunk of activations: the padding of ActivationsQ8.
-inline constexpr std::int64_t activation_chunk = 256;
 /// Rows that matvec takes.
 inline constexpr std::int64_t matvec_rows = 8;
 /// Slots per tile of attention_rows.

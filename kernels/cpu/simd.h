@@ -92,6 +92,9 @@ inline F32 load_half(const uint16_t* p) {
 inline float half_to_f32(uint16_t h) {
   return _cvtsh_ss(h);
 }
+inline F32 odd_lanes(F32 x) {
+  return _mm512_maskz_mov_ps(0xaaaa, x);
+}  // the others zero
 inline float sum(F32 x) {
   return _mm512_reduce_add_ps(x);
 }
@@ -192,6 +195,9 @@ inline F32 load_half(const uint16_t* p) {
 inline float half_to_f32(uint16_t h) {
   return _cvtsh_ss(h);
 }
+inline F32 odd_lanes(F32 x) {
+  return _mm256_blend_ps(_mm256_setzero_ps(), x, 0xaa);
+}  // the others zero
 inline float sum(F32 x) {
   __m128 half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
   half = _mm_add_ps(half, _mm_movehl_ps(half, half));
@@ -311,6 +317,9 @@ inline float half_to_f32(uint16_t h) {
 inline F32 load_half(const uint16_t* p) {
   return F32{half_to_f32(p[0]), half_to_f32(p[1]), half_to_f32(p[2]), half_to_f32(p[3])};
 }
+inline F32 odd_lanes(F32 x) {
+  return F32{0, x[1], 0, x[3]};
+}  // the others zero
 inline float sum(F32 x) {
   return (x[0] + x[2]) + (x[1] + x[3]);
 }

@@ -46,7 +46,7 @@ void build_panel(const WeightRows& w, int64_t first, int64_t rows, uint8_t* pane
 template <int rows, int group, bool wide, bool has_offset>
 void multiply_panel(const uint8_t* panel, const float* panel_scales, const ActivationsQ8& x, int64_t first_row,
                     int64_t groups, int64_t count, int64_t out_stride, float* out) {
-  const int64_t scale_stride = x.padded_columns / x.group;
+  const int64_t scale_stride = x.padded_groups;
   const int8_t* values = x.values + first_row * x.padded_columns;
   const float* scales = x.scales + first_row * scale_stride * 2;
   const int32_t* corrections = x.group_corrections + first_row * scale_stride;
@@ -137,67 +137,73 @@ inline F32 spread(const float* products, int64_t v) {
 }
 
 struct RowSum {
-  F32 products = zero();
-  F32 offsets = zero();  // odd lanes: offset * sum; even lanes hold nothing of use
+  F32 products;
+  F32 offsets;  // odd lanes: offset * sum; even lanes hold nothing of use
+};
+
+/// One chunk of a weight row, unpacked. Starts as zeros; what a shorter chunk leaves behind meets zeros of the
+/// activations.
+template <int group>
+struct UnpackedChunk {
+  alignas(64) uint8_t bytes[chunk_values] = {};
+  alignas(64) float scales[chunk_values / group * 2] = {};
 };
 
 template <int group, bool wide, bool has_offset>
-inline void dot_chunk(const uint8_t* bytes, const float* weight_scales, int64_t count, const int8_t* values,
-                      const float* scales, const int32_t* corrections, RowSum& sums) {
+inline void dot_chunk(const UnpackedChunk<group>& chunk, int64_t values_padded, int64_t groups_padded,
+                      const int8_t* values, const float* scales, const int32_t* corrections, RowSum& sums) {
   alignas(64) float products[chunk_values / group * 2];
-  const int64_t pairs = count / group * 2;
   F32 offsets = sums.offsets;
-  for (int64_t i = 0; i < pairs; i += lanes) {
-    const F32 product = load(weight_scales + i) * load(scales + i);
+  for (int64_t i = 0; i < groups_padded * 2; i += lanes) {
+    const F32 product = load(chunk.scales + i) * load(scales + i);
     store(products + i, product);
     if (has_offset) offsets = offsets + product;
   }
   sums.offsets = offsets;
   F32 total = sums.products;
-  for (int64_t v = 0; v < count / (4 * lanes); ++v) {
+  for (int64_t v = 0; v < values_padded / (4 * lanes); ++v) {
     const I32 start = has_offset ? izero() : iload(corrections + v * lanes);
-    const I32 dot = dot4<wide>(start, iload(bytes + v * 4 * lanes), iload(values + v * 4 * lanes));
+    const I32 dot = dot4<wide>(start, iload(chunk.bytes + v * 4 * lanes), iload(values + v * 4 * lanes));
     total = fma(to_f32(dot), spread<group>(products, v), total);
   }
   sums.products = total;
 }
 
-inline float finish(const RowSum& sums, bool has_offset) {
-  float result = sum(sums.products);
-  if (has_offset) {
-    float offsets[lanes];
-    store(offsets, sums.offsets);
-    float total = 0;
-    for (int i = 1; i < lanes; i += 2) total += offsets[i];
-    result += total;
-  }
-  return result;
-}
-
+/// The next chunk is unpacked before the present one is multiplied: a vector load that follows the narrow stores it
+/// reads would have to wait for them.
 template <class Block, int group, bool wide, bool has_offset>
 void matvec_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64_t last, float* out) {
   constexpr int64_t pairs_per_block = Block::values / group * 2;
-  alignas(64) uint8_t bytes[chunk_values];
-  alignas(64) float scales[chunk_values / group * 2];
-  const int64_t groups = x.padded_columns / group;
-  for (int64_t row = first; row < last; ++row) {
-    const Block* block = reinterpret_cast<const Block*>(w.data + row * w.row_bytes);
-    RowSum sums[matvec_rows];
-    for (int64_t column = 0; column < w.columns; column += chunk_values) {
-      const int64_t real = smaller(chunk_values, w.columns - column);
-      const int64_t padded = smaller(chunk_values, x.padded_columns - column);
-      const int64_t blocks = real / Block::values;
-      for (int64_t b = 0; b < blocks; ++b) unpack(*block++, bytes + b * Block::values, scales + b * pairs_per_block);
-      if (real < padded) {
-        __builtin_memset(bytes + real, 0, static_cast<size_t>(padded - real));
-        __builtin_memset(scales + real / group * 2, 0, static_cast<size_t>((padded - real) / group) * 8);
-      }
-      for (int64_t t = 0; t < x.rows; ++t)
-        dot_chunk<group, wide, has_offset>(bytes, scales, padded, x.values + t * x.padded_columns + column,
-                                           x.scales + (t * groups + column / group) * 2,
-                                           x.lane_corrections + (t * x.padded_columns + column) / 4, sums[t]);
+  UnpackedChunk<group> chunks[2];
+  const int64_t chunks_per_row = (w.columns + chunk_values - 1) / chunk_values;
+  const int64_t count = (last - first) * chunks_per_row;
+  const auto unpack_chunk = [&](int64_t index) {
+    const int64_t column = index % chunks_per_row * chunk_values;
+    const std::byte* row = w.data + (first + index / chunks_per_row) * w.row_bytes;
+    const Block* block = reinterpret_cast<const Block*>(row) + column / Block::values;
+    UnpackedChunk<group>& to = chunks[index & 1];
+    const int64_t blocks = smaller(chunk_values, w.columns - column) / Block::values;
+    for (int64_t b = 0; b < blocks; ++b)
+      unpack(block[b], to.bytes + b * Block::values, to.scales + b * pairs_per_block);
+  };
+  RowSum sums[matvec_rows];
+  unpack_chunk(0);
+  for (int64_t index = 0; index < count; ++index) {
+    if (index + 1 < count) unpack_chunk(index + 1);
+    const int64_t column = index % chunks_per_row * chunk_values;
+    const int64_t values_padded = smaller(chunk_values, x.padded_columns - column);
+    const int64_t groups_padded = smaller(chunk_values / group, x.padded_groups - column / group);
+    for (int64_t t = 0; t < x.rows; ++t) {
+      if (column == 0) sums[t] = {zero(), zero()};
+      dot_chunk<group, wide, has_offset>(chunks[index & 1], values_padded, groups_padded,
+                                         x.values + t * x.padded_columns + column,
+                                         x.scales + (t * x.padded_groups + column / group) * 2,
+                                         x.lane_corrections + (t * x.padded_columns + column) / 4, sums[t]);
     }
-    for (int64_t t = 0; t < x.rows; ++t) out[t * w.rows + row] = finish(sums[t], has_offset);
+    if (column + chunk_values < w.columns) continue;
+    const int64_t row = first + index / chunks_per_row;
+    for (int64_t t = 0; t < x.rows; ++t)
+      out[t * w.rows + row] = sum(has_offset ? sums[t].products + odd_lanes(sums[t].offsets) : sums[t].products);
   }
 }
 

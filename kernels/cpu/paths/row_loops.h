@@ -102,7 +102,7 @@ void rotate(float* x, const float* cosines, const float* sines, int64_t pairs, b
 /// Rounds in blocks of 32: scale = largest / 127, value = round(x * (127 / largest)), ties to even. A scale serves one
 /// or two groups of the weights.
 void quantize_row(const float* x, int64_t columns, int64_t row, const ActivationsQ8& out) {
-  const int64_t padded = out.padded_columns, groups = padded / out.group, groups_per_block = 32 / out.group;
+  const int64_t padded = out.padded_columns, groups = out.padded_groups, groups_per_block = 32 / out.group;
   int8_t* values = out.values + row * padded;
   float* scales = out.scales + row * groups * 2;
   int32_t* group_corrections = out.group_corrections + row * groups;

@@ -89,6 +89,10 @@ inline F32 load_bf16(const uint16_t* p) {
 inline F32 load_half(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+/// Two halves, the first in the low 16 bits.
+inline void store_halves(float* out, uint32_t two) {
+  _mm_storel_pi(reinterpret_cast<__m64*>(out), _mm_cvtph_ps(_mm_cvtsi32_si128(static_cast<int>(two))));
+}
 inline float half_to_f32(uint16_t h) {
   return _cvtsh_ss(h);
 }
@@ -191,6 +195,10 @@ inline F32 load_bf16(const uint16_t* p) {
 }
 inline F32 load_half(const uint16_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+/// Two halves, the first in the low 16 bits.
+inline void store_halves(float* out, uint32_t two) {
+  _mm_storel_pi(reinterpret_cast<__m64*>(out), _mm_cvtph_ps(_mm_cvtsi32_si128(static_cast<int>(two))));
 }
 inline float half_to_f32(uint16_t h) {
   return _cvtsh_ss(h);
@@ -313,6 +321,10 @@ inline float half_to_f32(uint16_t h) {
   bits |= (h & 0x8000u) << 16;
   __builtin_memcpy(&x, &bits, 4);
   return x;
+}
+inline void store_halves(float* out, uint32_t two) {
+  out[0] = half_to_f32(static_cast<uint16_t>(two));
+  out[1] = half_to_f32(static_cast<uint16_t>(two >> 16));
 }
 inline F32 load_half(const uint16_t* p) {
   return F32{half_to_f32(p[0]), half_to_f32(p[1]), half_to_f32(p[2]), half_to_f32(p[3])};

@@ -175,33 +175,31 @@ template <class Block, int group, bool wide, bool has_offset>
 void matvec_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64_t last, float* out) {
   constexpr int64_t pairs_per_block = Block::values / group * 2;
   UnpackedChunk<group> chunks[2];
-  const int64_t chunks_per_row = (w.columns + chunk_values - 1) / chunk_values;
-  const int64_t count = (last - first) * chunks_per_row;
-  const auto unpack_chunk = [&](int64_t index) {
-    const int64_t column = index % chunks_per_row * chunk_values;
-    const std::byte* row = w.data + (first + index / chunks_per_row) * w.row_bytes;
-    const Block* block = reinterpret_cast<const Block*>(row) + column / Block::values;
-    UnpackedChunk<group>& to = chunks[index & 1];
+  int parity = 0;
+  const auto unpack_chunk = [&](int64_t row, int64_t column, int into) {
+    const Block* block = reinterpret_cast<const Block*>(w.data + row * w.row_bytes) + column / Block::values;
     const int64_t blocks = smaller(chunk_values, w.columns - column) / Block::values;
     for (int64_t b = 0; b < blocks; ++b)
-      unpack(block[b], to.bytes + b * Block::values, to.scales + b * pairs_per_block);
+      unpack(block[b], chunks[into].bytes + b * Block::values, chunks[into].scales + b * pairs_per_block);
   };
-  RowSum sums[matvec_rows];
-  unpack_chunk(0);
-  for (int64_t index = 0; index < count; ++index) {
-    if (index + 1 < count) unpack_chunk(index + 1);
-    const int64_t column = index % chunks_per_row * chunk_values;
-    const int64_t values_padded = smaller(chunk_values, x.padded_columns - column);
-    const int64_t groups_padded = smaller(chunk_values / group, x.padded_groups - column / group);
-    for (int64_t t = 0; t < x.rows; ++t) {
-      if (column == 0) sums[t] = {zero(), zero()};
-      dot_chunk<group, wide, has_offset>(chunks[index & 1], values_padded, groups_padded,
-                                         x.values + t * x.padded_columns + column,
-                                         x.scales + (t * x.padded_groups + column / group) * 2,
-                                         x.lane_corrections + (t * x.padded_columns + column) / 4, sums[t]);
+  unpack_chunk(first, 0, 0);
+  for (int64_t row = first; row < last; ++row) {
+    RowSum sums[matvec_rows];
+    for (int64_t t = 0; t < x.rows; ++t) sums[t] = {zero(), zero()};
+    for (int64_t column = 0; column < w.columns; column += chunk_values) {
+      if (column + chunk_values < w.columns)
+        unpack_chunk(row, column + chunk_values, 1 - parity);
+      else if (row + 1 < last)
+        unpack_chunk(row + 1, 0, 1 - parity);
+      const int64_t values_padded = smaller(chunk_values, x.padded_columns - column);
+      const int64_t groups_padded = smaller(chunk_values / group, x.padded_groups - column / group);
+      for (int64_t t = 0; t < x.rows; ++t)
+        dot_chunk<group, wide, has_offset>(chunks[parity], values_padded, groups_padded,
+                                           x.values + t * x.padded_columns + column,
+                                           x.scales + (t * x.padded_groups + column / group) * 2,
+                                           x.lane_corrections + (t * x.padded_columns + column) / 4, sums[t]);
+      parity = 1 - parity;
     }
-    if (column + chunk_values < w.columns) continue;
-    const int64_t row = first + index / chunks_per_row;
     for (int64_t t = 0; t < x.rows; ++t)
       out[t * w.rows + row] = sum(has_offset ? sums[t].products + odd_lanes(sums[t].offsets) : sums[t].products);
   }

@@ -13,20 +13,19 @@ namespace {
 
 inline void unpack(const BlockQ4_0& block, uint8_t* out, float* scales) {
   store_bytes(out, nibbles_of_16(block.q));
-  scales[0] = half_to_f32(block.d);
-  scales[1] = 0.0f;
+  store_halves(scales, block.d);
 }
 
 inline void unpack(const BlockQ4_1& block, uint8_t* out, float* scales) {
   store_bytes(out, nibbles_of_16(block.q));
-  scales[0] = half_to_f32(block.d);
-  scales[1] = half_to_f32(block.m);
+  uint32_t both_scales;
+  __builtin_memcpy(&both_scales, &block, 4);
+  store_halves(scales, both_scales);
 }
 
 inline void unpack(const BlockQ8_0& block, uint8_t* out, float* scales) {
   store_bytes(out, flipped(load_bytes(block.q), bytes(0x80)));
-  scales[0] = half_to_f32(block.d);
-  scales[1] = 0.0f;
+  store_halves(scales, block.d);
 }
 
 /// {d * scale_g, -dmin * min_g} of the eight groups of a Q4_K or Q5_K block: 16 six-bit numbers in 12 bytes. The first

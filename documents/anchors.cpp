@@ -1,5 +1,6 @@
-// Markers are read by a small grammar over the tokens inside a bracket: numbers, a few words, colons, dashes and commas. A
-// bracket that holds anything else is not a marker, so that "[12]", "[see 3:1]" and array indices in code stay text.
+// Markers are read by a small grammar over the tokens inside a bracket: numbers, a few words, colons, dashes and
+// commas. A bracket that holds anything else is not a marker, so that "[12]", "[see 3:1]" and array indices in code
+// stay text.
 #include "documents/anchors.h"
 
 #include <algorithm>
@@ -137,7 +138,9 @@ class BracketParser {
 
 }  // namespace
 
-std::string page_marker(int document, int page) { return "[" + std::to_string(document) + ":" + std::to_string(page) + "]"; }
+std::string page_marker(int document, int page) {
+  return "[" + std::to_string(document) + ":" + std::to_string(page) + "]";
+}
 
 std::string line_marker(int document, int first, int last) {
   std::string marker = "[" + std::to_string(document) + ":" + std::to_string(first);
@@ -146,7 +149,8 @@ std::string line_marker(int document, int first, int last) {
 }
 
 std::string marker_of(const Document& document, int number, const Page& page) {
-  return is_line_based(document.kind) ? line_marker(number, page.first_line, page.last_line) : page_marker(number, page.number);
+  return is_line_based(document.kind) ? line_marker(number, page.first_line, page.last_line)
+                                      : page_marker(number, page.number);
 }
 
 std::pair<int, int> lines_of(const Page& page, std::int64_t start, std::int64_t end) {
@@ -176,7 +180,8 @@ std::vector<Marker> parse_markers(std::string_view answer) {
     for (Marker& item : *items) {
       item.start = start;
       start = item.end;
-      for (auto k = static_cast<std::size_t>(item.start); k < static_cast<std::size_t>(item.end); ++k) append_utf8(item.text, c[k]);
+      for (auto k = static_cast<std::size_t>(item.start); k < static_cast<std::size_t>(item.end); ++k)
+        append_utf8(item.text, c[k]);
       markers.push_back(std::move(item));
     }
     i = end;

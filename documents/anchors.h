@@ -28,7 +28,8 @@ struct Marker {
   std::string text;
 };
 
-/// All markers in order: "[1:31]", "[1: 31-32]", "[1:3, 1:7]" (two), "[document 1, page 31]", "(page 31)", "(p. 31)", "(pp. 3-5)",
+/// All markers in order: "[1:31]", "[1: 31-32]", "[1:3, 1:7]" (two), "[document 1, page 31]", "(page 31)", "(p. 31)",
+/// "(pp. 3-5)",
 /// "[2, lines 10-20]", "【1:31】". Numbers beyond a million are no markers.
 std::vector<Marker> parse_markers(std::string_view answer);
 

@@ -1,7 +1,7 @@
-// posix_spawn with a socket pair as the child's standard input: one descriptor for both directions, MSG_NOSIGNAL instead of a
-// global SIGPIPE handler, and nothing that a library prints can reach it (standard output and error go to /dev/null
-// unless LECTERN_READER_VERBOSE is set). The environment is reduced to what fonts and encodings need. Waiting is poll() on the socket
-// and on an event descriptor that the stop token writes to, so a stop takes effect at once.
+// posix_spawn with a socket pair as the child's standard input: one descriptor for both directions, MSG_NOSIGNAL
+// instead of a global SIGPIPE handler, and nothing that a library prints can reach it (standard output and error go to
+// /dev/null unless LECTERN_READER_VERBOSE is set). The environment is reduced to what fonts and encodings need. Waiting
+// is poll() on the socket and on an event descriptor that the stop token writes to, so a stop takes effect at once.
 #include "documents/child_process.h"
 
 #include <fcntl.h>
@@ -25,13 +25,16 @@ namespace lectern::documents {
 namespace {
 
 constexpr std::array<std::string_view, 12> kept_variables = {
-    "PATH=", "HOME=", "LANG=", "LC_", "TMPDIR=", "XDG_", "FONTCONFIG_", "LD_LIBRARY_PATH=", "GCONV_PATH=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LECTERN_READER_VERBOSE="};
+    "PATH=",       "HOME=",         "LANG=",          "LC_",
+    "TMPDIR=",     "XDG_",          "FONTCONFIG_",    "LD_LIBRARY_PATH=",
+    "GCONV_PATH=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LECTERN_READER_VERBOSE="};
 
 std::vector<char*> reduced_environment() {
   std::vector<char*> kept;
   for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
     const std::string_view text = *variable;
-    if (std::any_of(kept_variables.begin(), kept_variables.end(), [&](std::string_view k) { return text.starts_with(k); })) {
+    if (std::any_of(kept_variables.begin(), kept_variables.end(),
+                    [&](std::string_view k) { return text.starts_with(k); })) {
       kept.push_back(*variable);
     }
   }
@@ -40,7 +43,9 @@ std::vector<char*> reduced_environment() {
 }
 
 /// A copy beyond the numbers that the child gets its own descriptors under.
-Descriptor moved_up(int descriptor) { return Descriptor(fcntl(descriptor, F_DUPFD_CLOEXEC, 16)); }
+Descriptor moved_up(int descriptor) {
+  return Descriptor(fcntl(descriptor, F_DUPFD_CLOEXEC, 16));
+}
 
 struct FileActions {
   posix_spawn_file_actions_t actions;
@@ -78,7 +83,8 @@ int Descriptor::release() {
   return value;
 }
 
-ChildProcess::ChildProcess(const std::string& program, int document, std::string subject) : subject_(std::move(subject)) {
+ChildProcess::ChildProcess(const std::string& program, int document, std::string subject)
+    : subject_(std::move(subject)) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
     throw Error(ErrorKind::setup, subject_ + ": no pipe to the reader: " + std::strerror(errno));
@@ -111,14 +117,17 @@ ChildProcess::ChildProcess(const std::string& program, int document, std::string
   std::string name = "lectern-reader";
   std::array<char*, 2> arguments = {name.data(), nullptr};
   std::vector<char*> environment = reduced_environment();
-  const int failed = posix_spawn(&id_, program.c_str(), &actions.actions, &attributes.value, arguments.data(), environment.data());
+  const int failed =
+      posix_spawn(&id_, program.c_str(), &actions.actions, &attributes.value, arguments.data(), environment.data());
   if (failed != 0) {
     id_ = -1;
     throw Error(ErrorKind::setup, program + ": the document reader cannot be started: " + std::strerror(failed));
   }
 }
 
-ChildProcess::~ChildProcess() { end(); }
+ChildProcess::~ChildProcess() {
+  end();
+}
 
 void ChildProcess::end() {
   socket_ = Descriptor();
@@ -151,27 +160,33 @@ void ChildProcess::fail_by_death() {
     const int signal = WTERMSIG(status_);
     if (signal == SIGXCPU) fail(ErrorKind::timed_out, "takes too long to read; it was left out");
     if (signal == SIGKILL) fail(ErrorKind::too_large, "the reader was killed, probably for lack of memory");
-    fail(ErrorKind::crashed, std::string("the reader crashed on it (") + strsignal(signal) + "); the file is damaged or hostile");
+    fail(ErrorKind::crashed,
+         std::string("the reader crashed on it (") + strsignal(signal) + "); the file is damaged or hostile");
   }
   const int code = WEXITSTATUS(status_);
   if (code == protocol::exit_out_of_memory) fail(ErrorKind::too_large, "needs more memory than a document may use");
-  if (code == protocol::exit_no_sandbox) fail(ErrorKind::setup, "the reader could not confine itself; nothing was read");
+  if (code == protocol::exit_no_sandbox)
+    fail(ErrorKind::setup, "the reader could not confine itself; nothing was read");
   fail(ErrorKind::crashed, "the reader ended unexpectedly (code " + std::to_string(code) + ")");
 }
 
-void ChildProcess::wait_until(short events, std::chrono::steady_clock::time_point deadline, int wake, const std::stop_token& stop) {
+void ChildProcess::wait_until(short events, std::chrono::steady_clock::time_point deadline, int wake,
+                              const std::stop_token& stop) {
   for (;;) {
     if (stop.stop_requested()) fail(ErrorKind::cancelled, "stopped");
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
     if (left <= 0) fail(ErrorKind::timed_out, "takes too long to read; it was left out");
     std::array<pollfd, 2> descriptors = {pollfd{socket_.get(), events, 0}, pollfd{wake, POLLIN, 0}};
     const int ready = poll(descriptors.data(), descriptors.size(), static_cast<int>(std::min<long long>(left, 60'000)));
-    if (ready < 0 && errno != EINTR) fail(ErrorKind::crashed, std::string("waiting for the reader failed: ") + std::strerror(errno));
+    if (ready < 0 && errno != EINTR)
+      fail(ErrorKind::crashed, std::string("waiting for the reader failed: ") + std::strerror(errno));
     if (ready > 0 && descriptors[0].revents != 0) return;
   }
 }
 
-void ChildProcess::send_all(std::string_view bytes, std::chrono::steady_clock::time_point deadline, int wake, const std::stop_token& stop) {
+void ChildProcess::send_all(std::string_view bytes, std::chrono::steady_clock::time_point deadline, int wake,
+                            const std::stop_token& stop) {
   while (!bytes.empty()) {
     const ssize_t sent = send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent > 0) {
@@ -184,7 +199,8 @@ void ChildProcess::send_all(std::string_view bytes, std::chrono::steady_clock::t
   }
 }
 
-std::string ChildProcess::receive(std::int64_t bytes, std::chrono::steady_clock::time_point deadline, int wake, const std::stop_token& stop) {
+std::string ChildProcess::receive(std::int64_t bytes, std::chrono::steady_clock::time_point deadline, int wake,
+                                  const std::stop_token& stop) {
   // Grows with what really comes, so that a lying length costs nothing.
   std::string out;
   std::vector<char> buffer(std::size_t{1} << 18U);
@@ -201,7 +217,8 @@ std::string ChildProcess::receive(std::int64_t bytes, std::chrono::steady_clock:
   return out;
 }
 
-protocol::Message ChildProcess::ask(const protocol::Message& request, std::chrono::milliseconds timeout, std::stop_token stop) {
+protocol::Message ChildProcess::ask(const protocol::Message& request, std::chrono::milliseconds timeout,
+                                    std::stop_token stop) {
   if (!failure_.empty()) throw Error(failure_kind_, failure_);
   const Descriptor wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   const std::stop_callback on_stop(stop, [&wake] {
@@ -213,7 +230,8 @@ protocol::Message ChildProcess::ask(const protocol::Message& request, std::chron
 
   protocol::Message answer;
   try {
-    const protocol::FrameLengths lengths = protocol::decode_lengths(receive(protocol::frame_bytes, deadline, wake.get(), stop));
+    const protocol::FrameLengths lengths =
+        protocol::decode_lengths(receive(protocol::frame_bytes, deadline, wake.get(), stop));
     answer.header = nlohmann::json::parse(receive(lengths.header, deadline, wake.get(), stop));
     answer.body = receive(lengths.body, deadline, wake.get(), stop);
   } catch (const Error&) {
@@ -224,8 +242,8 @@ protocol::Message ChildProcess::ask(const protocol::Message& request, std::chron
   if (!answer.header.is_object()) fail(ErrorKind::crashed, "the reader answered nonsense: no object");
   if (const auto error = answer.header.find("error"); error != answer.header.end()) {
     const auto message = answer.header.value("message", std::string("cannot be read"));
-    for (ErrorKind kind : {ErrorKind::missing, ErrorKind::permission, ErrorKind::empty, ErrorKind::encrypted, ErrorKind::damaged,
-                           ErrorKind::unsupported, ErrorKind::too_large, ErrorKind::timed_out}) {
+    for (ErrorKind kind : {ErrorKind::missing, ErrorKind::permission, ErrorKind::empty, ErrorKind::encrypted,
+                           ErrorKind::damaged, ErrorKind::unsupported, ErrorKind::too_large, ErrorKind::timed_out}) {
       if (*error == name(kind)) throw Error(kind, subject_ + ": " + message);
     }
     throw Error(ErrorKind::damaged, subject_ + ": " + message);

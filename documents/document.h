@@ -1,5 +1,5 @@
-// A document that was read: plain values. Text is UTF-8; offsets are code points of the text of one page; boxes are in points
-// (1/72 inch), origin at the top left of the page as it is shown.
+// A document that was read: plain values. Text is UTF-8; offsets are code points of the text of one page; boxes are in
+// points (1/72 inch), origin at the top left of the page as it is shown.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,8 @@ struct Word {
 
 /// A page of a PDF, or a block of lines of a text file.
 struct Page {
-  int number = 0;                     // from 1
-  double width_pt = 0, height_pt = 0; // 0 for text and code
+  int number = 0;                      // from 1
+  double width_pt = 0, height_pt = 0;  // 0 for text and code
   std::string text;
   std::vector<Word> words;            // in the order of the text; empty for text and code
   bool has_image = false;             // known only for pages with (nearly) no text
@@ -54,7 +54,7 @@ struct ReadingReport {
 struct Document {
   std::string fingerprint;  // XXH3-128 of the file's bytes, 32 hexadecimal digits
   std::string path;
-  std::string name;         // file name without folder
+  std::string name;  // file name without folder
   DocumentKind kind = DocumentKind::text;
   std::string title, author;
   std::vector<Page> pages;
@@ -63,6 +63,8 @@ struct Document {
 };
 
 /// Whether places in this kind of document are lines (text and code), not pages.
-inline bool is_line_based(DocumentKind kind) { return kind != DocumentKind::pdf; }
+inline bool is_line_based(DocumentKind kind) {
+  return kind != DocumentKind::pdf;
+}
 
 }  // namespace lectern::documents

@@ -7,8 +7,8 @@
 
 namespace lectern::documents {
 
-/// {document, fingerprint, kind, pages: [{page, width_pt, height_pt, text, anchor, lines, words: [{text, start, end, box}]}], outline,
-/// tables, coverage}: offsets in code points, boxes [x0, y0, x1, y1] in points from the top left.
+/// {document, fingerprint, kind, pages: [{page, width_pt, height_pt, text, anchor, lines, words: [{text, start, end,
+/// box}]}], outline, tables, coverage}: offsets in code points, boxes [x0, y0, x1, y1] in points from the top left.
 nlohmann::json to_json(const Document& document);
 
 }  // namespace lectern::documents

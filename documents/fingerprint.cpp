@@ -29,7 +29,9 @@ std::string hexadecimal(XXH128_hash_t hash) {
 
 }  // namespace
 
-std::string fingerprint_bytes(std::string_view bytes) { return hexadecimal(XXH3_128bits(bytes.data(), bytes.size())); }
+std::string fingerprint_bytes(std::string_view bytes) {
+  return hexadecimal(XXH3_128bits(bytes.data(), bytes.size()));
+}
 
 std::string fingerprint_descriptor(int descriptor, const std::string& subject) {
   const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), XXH3_freeState);

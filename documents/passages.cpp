@@ -1,5 +1,6 @@
 // Greedy from the top: while more than a passage is left, cut at the best border near the target length. Borders are
-// ranked (empty line, line end after a sentence, sentence, line end, space), and of equal ones the nearest to the target wins.
+// ranked (empty line, line end after a sentence, sentence, line end, space), and of equal ones the nearest to the
+// target wins.
 #include "documents/passages.h"
 
 #include <cstdlib>

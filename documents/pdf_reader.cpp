@@ -1,7 +1,8 @@
-// What bites (measured on real files): a locked document crashes on nearly every question, so is_locked() is asked first and
-// unlock() returns true if it is *still* locked; without a callback a hostile file writes millions of lines to stderr; every text
-// ends with a form feed; the boxes of CJK text are whole runs, so the boxes of characters are used. Text is taken in raw order, which
-// keeps two columns apart; word boxes come in another order and are aligned with it (word_boxes.h).
+// What bites (measured on real files): a locked document crashes on nearly every question, so is_locked() is asked
+// first and unlock() returns true if it is *still* locked; without a callback a hostile file writes millions of lines
+// to stderr; every text ends with a form feed; the boxes of CJK text are whole runs, so the boxes of characters are
+// used. Text is taken in raw order, which keeps two columns apart; word boxes come in another order and are aligned
+// with it (word_boxes.h).
 #include "documents/pdf_reader.h"
 
 #include <poppler-document.h>
@@ -16,6 +17,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "documents/color_shortcut.h"
 #include "documents/pdf_structure.h"
 #include "documents/utf8.h"
 #include "documents/word_boxes.h"
@@ -62,12 +64,16 @@ std::string one_line(const poppler::ustring& text) {
   return out.substr(first, out.find_last_not_of(' ') - first + 1);
 }
 
-Box box_of(const poppler::rectf& r) { return {r.left(), r.top(), r.right(), r.bottom()}; }
+Box box_of(const poppler::rectf& r) {
+  return {r.left(), r.top(), r.right(), r.bottom()};
+}
 bool is_right_to_left(char32_t c) {
   return (c >= 0x590 && c <= 0x8FF) || (c >= 0xFB1D && c <= 0xFDFF) || (c >= 0xFE70 && c <= 0xFEFC);
 }
 
-bool is_empty(const Box& b) { return b.x1 <= b.x0 && b.y1 <= b.y0; }
+bool is_empty(const Box& b) {
+  return b.x1 <= b.x0 && b.y1 <= b.y0;
+}
 
 std::int64_t visible_characters(std::string_view text) {
   const std::vector<char32_t> c = decode_utf8(text);
@@ -77,9 +83,12 @@ std::int64_t visible_characters(std::string_view text) {
 class PdfReader : public Reader {
  public:
   PdfReader(std::string_view bytes, const std::string& password) : structure_(bytes, password) {
-    poppler::set_debug_error_function([](const std::string&, void* self) { ++static_cast<PdfReader*>(self)->problems_; }, this);
-    if (bytes.size() > static_cast<std::size_t>(INT_MAX)) throw Error(ErrorKind::too_large, "is a PDF of more than 2 GB");
-    document_.reset(poppler::document::load_from_raw_data(bytes.data(), static_cast<int>(bytes.size()), password, password));
+    poppler::set_debug_error_function(
+        [](const std::string&, void* self) { ++static_cast<PdfReader*>(self)->problems_; }, this);
+    if (bytes.size() > static_cast<std::size_t>(INT_MAX))
+      throw Error(ErrorKind::too_large, "is a PDF of more than 2 GB");
+    document_.reset(
+        poppler::document::load_from_raw_data(bytes.data(), static_cast<int>(bytes.size()), password, password));
     if (!document_) throw Error(ErrorKind::damaged, "is a PDF, but too damaged to open");
     if (document_->is_locked()) {
       throw Error(ErrorKind::encrypted, password.empty() ? "is encrypted; a password is needed to read it"
@@ -90,7 +99,9 @@ class PdfReader : public Reader {
     if (pages_ > most_pages) throw Error(ErrorKind::too_large, "claims to have " + std::to_string(pages_) + " pages");
   }
 
-  ~PdfReader() override { poppler::set_debug_error_function([](const std::string&, void*) {}, nullptr); }
+  ~PdfReader() override {
+    poppler::set_debug_error_function([](const std::string&, void*) {}, nullptr);
+  }
   PdfReader(const PdfReader&) = delete;
   PdfReader& operator=(const PdfReader&) = delete;
 
@@ -101,10 +112,12 @@ class PdfReader : public Reader {
     info.title = one_line(document_->get_title());
     info.author = one_line(document_->get_author());
     if (access(LECTERN_POPPLER_DATA "/cMap", R_OK) != 0) {
-      info.report.warnings.push_back("Chinese, Japanese and Korean text may be missing: install the package poppler-data");
+      info.report.warnings.push_back(
+          "Chinese, Japanese and Korean text may be missing: install the package poppler-data");
     }
     if (problems_ > 0) {
-      info.report.warnings.push_back("the file is damaged; what could be read may not be all (" + std::to_string(problems_) + " problems)");
+      info.report.warnings.push_back("the file is damaged; what could be read may not be all (" +
+                                     std::to_string(problems_) + " problems)");
     }
     return info;
   }
@@ -119,7 +132,8 @@ class PdfReader : public Reader {
     }
     set_size(*source, page);
     page.text = utf8_of(source->text(poppler::rectf(), poppler::page::raw_order_layout));
-    if (page.text.size() > largest_page_text) throw Error(ErrorKind::too_large, "page " + std::to_string(number) + " holds more than 32 MB of text");
+    if (page.text.size() > largest_page_text)
+      throw Error(ErrorKind::too_large, "page " + std::to_string(number) + " holds more than 32 MB of text");
     while (!page.text.empty() && (page.text.back() == '\n' || page.text.back() == ' ')) page.text.pop_back();
     page.words = align_words(page.text, placed_characters(*source));
     if (visible_characters(page.text) < scan_characters) page.has_image = structure_.has_image(number);
@@ -134,6 +148,7 @@ class PdfReader : public Reader {
     dpi = std::clamp(std::isfinite(dpi) ? dpi : 72.0, 1.0, 1200.0);
     const double pixels = size.width_pt / 72 * dpi * size.height_pt / 72 * dpi;
     if (pixels > most_pixels) dpi *= std::sqrt(most_pixels / pixels);
+    const ColorsWanted colors;
     poppler::page_renderer renderer;
     renderer.set_image_format(poppler::image::format_argb32);
     renderer.set_render_hints(poppler::page_renderer::antialiasing | poppler::page_renderer::text_antialiasing);
@@ -177,7 +192,8 @@ class PdfReader : public Reader {
     page.width_pt = std::isfinite(rect.width()) ? std::abs(rect.width()) : 0;
     page.height_pt = std::isfinite(rect.height()) ? std::abs(rect.height()) : 0;
     const poppler::page::orientation_enum turned = source.orientation();
-    if (turned == poppler::page::landscape || turned == poppler::page::seascape) std::swap(page.width_pt, page.height_pt);
+    if (turned == poppler::page::landscape || turned == poppler::page::seascape)
+      std::swap(page.width_pt, page.height_pt);
   }
 
   static std::vector<PlacedCharacter> placed_characters(const poppler::page& source) {

@@ -32,13 +32,15 @@ struct PdfStructure::State {
     }
     entry.depth = depth;
     const QPDFObjectHandle page = item.getDestPage();
-    if (const auto found = numbers.find(page.getObjGen()); page.isIndirect() && found != numbers.end()) entry.page = found->second;
+    if (const auto found = numbers.find(page.getObjGen()); page.isIndirect() && found != numbers.end())
+      entry.page = found->second;
     out.push_back(std::move(entry));
     for (const QPDFOutlineObjectHelper& kid : item.getKids()) append(out, kid, depth + 1);
   }
 };
 
-PdfStructure::PdfStructure(std::string_view bytes, std::string password) : bytes_(bytes), password_(std::move(password)) {}
+PdfStructure::PdfStructure(std::string_view bytes, std::string password)
+    : bytes_(bytes), password_(std::move(password)) {}
 PdfStructure::~PdfStructure() = default;
 
 PdfStructure::State* PdfStructure::open() {

@@ -1,4 +1,5 @@
-// What poppler-cpp does not tell about a PDF: where the outline points, and which pages hold images. Runs inside lectern-reader only.
+// What poppler-cpp does not tell about a PDF: where the outline points, and which pages hold images. Runs inside
+// lectern-reader only.
 #pragma once
 
 #include <memory>

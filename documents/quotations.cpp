@@ -124,6 +124,8 @@ class Scanner {
 
 }  // namespace
 
-std::vector<Quotation> extract_quotes(std::string_view answer) { return Scanner(answer).run(); }
+std::vector<Quotation> extract_quotes(std::string_view answer) {
+  return Scanner(answer).run();
+}
 
 }  // namespace lectern::documents

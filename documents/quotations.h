@@ -14,8 +14,8 @@ struct Quotation {
   std::string text;                 // without them
 };
 
-/// “…”, "…", „…“, «…», 「…」, 『…』 and Markdown block quotes ("> …"), in order, not nested, none in fenced code; those too short to be
-/// a quote (shortest_quote) are left out.
+/// “…”, "…", „…“, «…», 「…」, 『…』 and Markdown block quotes ("> …"), in order, not nested, none in fenced code; those
+/// too short to be a quote (shortest_quote) are left out.
 std::vector<Quotation> extract_quotes(std::string_view answer);
 
 }  // namespace lectern::documents

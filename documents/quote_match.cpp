@@ -19,9 +19,12 @@ constexpr std::int64_t longest_foot = 400, longest_head = 600;
 constexpr std::int64_t shortest_part = 12;  // bytes on either side of a page break
 constexpr FoldOptions match_folding{FoldCase::lower, FoldSpace::drop};
 
-bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80U; }
+bool is_continuation(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80U;
+}
 
-/// Folds a quote and takes off what is not a word at either end: the period that a style puts inside the marks, emphasis.
+/// Folds a quote and takes off what is not a word at either end: the period that a style puts inside the marks,
+/// emphasis.
 FoldedText fold_piece(std::string_view piece) {
   FoldedText folded = fold_with_map(piece, match_folding);
   const std::vector<char32_t> characters = decode_utf8(folded.text);
@@ -87,26 +90,29 @@ QuoteIndex::QuoteIndex(const Document& document) {
     std::string_view text = page.text;
     text = text.substr(0, text.find_last_not_of(" \t\r\n\f") + 1);
     hyphen_at_end = text.ends_with("-") || text.ends_with("\u00AD") || text.ends_with("\u2010");
-    pages_.push_back({page.number, static_cast<std::int64_t>(text_.size()), static_cast<std::int64_t>(characters_.size())});
+    pages_.push_back(
+        {page.number, static_cast<std::int64_t>(text_.size()), static_cast<std::int64_t>(characters_.size())});
     text_ += folded.text;
     characters_.insert(characters_.end(), folded.characters.begin(), folded.characters.end());
   }
 }
 
 std::int64_t QuoteIndex::page_index(std::int64_t byte) const {
-  const auto after = std::upper_bound(pages_.begin(), pages_.end(), byte,
-                                      [](std::int64_t place, const FoldedPage& page) { return place < page.byte_begin; });
+  const auto after =
+      std::upper_bound(pages_.begin(), pages_.end(), byte,
+                       [](std::int64_t place, const FoldedPage& page) { return place < page.byte_begin; });
   return after - pages_.begin() - 1;
 }
 
 std::int64_t QuoteIndex::character_index(std::int64_t byte) const {
   const FoldedPage& page = pages_[static_cast<std::size_t>(page_index(byte))];
-  const std::string_view before =
-      std::string_view(text_).substr(static_cast<std::size_t>(page.byte_begin), static_cast<std::size_t>(byte - page.byte_begin));
+  const std::string_view before = std::string_view(text_).substr(static_cast<std::size_t>(page.byte_begin),
+                                                                 static_cast<std::size_t>(byte - page.byte_begin));
   return page.character_begin + code_points(before);
 }
 
-bool QuoteIndex::joints_agree(const FoldedText& piece, std::int64_t first, std::int64_t count, std::int64_t at_byte) const {
+bool QuoteIndex::joints_agree(const FoldedText& piece, std::int64_t first, std::int64_t count,
+                              std::int64_t at_byte) const {
   const std::int64_t at = character_index(at_byte);
   for (std::int64_t i = 0; i < count; ++i) {
     if (i == 0) continue;  // what stands before the quote is not part of it
@@ -128,7 +134,8 @@ bool QuoteIndex::is_border(std::int64_t byte) const {
   const char32_t left = decode_utf8(text.substr(before, static_cast<std::size_t>(byte) - before)).front();
   std::size_t after = static_cast<std::size_t>(byte) + 1;
   while (after < text_.size() && is_continuation(text_[after])) ++after;
-  const char32_t right = decode_utf8(text.substr(static_cast<std::size_t>(byte), after - static_cast<std::size_t>(byte))).front();
+  const char32_t right =
+      decode_utf8(text.substr(static_cast<std::size_t>(byte), after - static_cast<std::size_t>(byte))).front();
   if (!is_word_character(left) || !is_word_character(right) || is_cjk(left) || is_cjk(right)) return true;
   const std::int64_t index = character_index(byte);
   const FoldedCharacter& l = characters_[static_cast<std::size_t>(index - 1)];
@@ -136,12 +143,14 @@ bool QuoteIndex::is_border(std::int64_t byte) const {
   return l.start != r.start && l.start + l.length != r.start;
 }
 
-std::optional<QuoteIndex::Span> QuoteIndex::find_piece(const FoldedText& piece, std::int64_t from, std::int64_t to) const {
+std::optional<QuoteIndex::Span> QuoteIndex::find_piece(const FoldedText& piece, std::int64_t from,
+                                                       std::int64_t to) const {
   const auto size = static_cast<std::int64_t>(piece.text.size());
   const std::int64_t stop = std::min(to + size - 1, static_cast<std::int64_t>(text_.size()));
   std::int64_t place = from;
   while (place + size <= stop) {
-    const void* hit = memmem(text_.data() + place, static_cast<std::size_t>(stop - place), piece.text.data(), piece.text.size());
+    const void* hit =
+        memmem(text_.data() + place, static_cast<std::size_t>(stop - place), piece.text.data(), piece.text.size());
     if (hit == nullptr) return std::nullopt;
     const std::int64_t at = static_cast<const char*>(hit) - text_.data();
     if (is_border(at) && is_border(at + size) &&
@@ -166,7 +175,8 @@ std::optional<QuoteIndex::Span> QuoteIndex::find_over_page_break(const FoldedTex
         p + 2 < pages_.size() ? pages_[p + 2].byte_begin : static_cast<std::int64_t>(text_.size());
     std::int64_t place = std::max({from, pages_[p].byte_begin, page_end - size - longest_foot});
     while (place < page_end) {
-      const void* hit = memmem(text_.data() + place, static_cast<std::size_t>(page_end - place), piece.text.data(), seed);
+      const void* hit =
+          memmem(text_.data() + place, static_cast<std::size_t>(page_end - place), piece.text.data(), seed);
       if (hit == nullptr) break;
       const std::int64_t at = static_cast<const char*>(hit) - text_.data();
       place = at + 1;
@@ -184,7 +194,8 @@ std::optional<QuoteIndex::Span> QuoteIndex::find_over_page_break(const FoldedTex
                                   piece.text.data() + cut, static_cast<std::size_t>(size - cut));
         if (rest == nullptr) continue;
         const std::int64_t rest_at = static_cast<const char*>(rest) - text_.data();
-        const std::int64_t cut_characters = code_points(std::string_view(piece.text).substr(0, static_cast<std::size_t>(cut)));
+        const std::int64_t cut_characters =
+            code_points(std::string_view(piece.text).substr(0, static_cast<std::size_t>(cut)));
         const std::int64_t rest_characters = static_cast<std::int64_t>(piece.characters.size()) - cut_characters;
         if (is_border(rest_at) && is_border(rest_at + size - cut) && joints_agree(piece, 0, cut_characters, at) &&
             joints_agree(piece, cut_characters, rest_characters, rest_at)) {
@@ -208,8 +219,8 @@ std::optional<QuoteIndex::Span> QuoteIndex::find_pieces(const std::vector<Folded
     Span span = *first;
     std::size_t found = 1;
     while (found < pieces.size()) {
-      const std::optional<Span> next =
-          find_piece(pieces[found], span.end, std::min(span.end + longest_gap, static_cast<std::int64_t>(text_.size())));
+      const std::optional<Span> next = find_piece(
+          pieces[found], span.end, std::min(span.end + longest_gap, static_cast<std::int64_t>(text_.size())));
       if (!next) break;
       span.end = next->end;
       ++found;

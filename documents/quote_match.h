@@ -26,13 +26,15 @@ struct QuoteMatch {
 /// Characters that a quote needs, from its first letter or digit to its last (white space folded).
 inline constexpr std::int64_t shortest_quote = 12;
 
-/// The folded text of a document, made once; const functions may run on several threads. Keeps no reference to the document.
+/// The folded text of a document, made once; const functions may run on several threads. Keeps no reference to the
+/// document.
 class QuoteIndex {
  public:
   explicit QuoteIndex(const Document& document);
 
-  /// The place on `claimed_page` if it stands there, else the first place in the document. "…", "..." and "[...]" inside the quote
-  /// stand for left-out text of at most 2,000 characters. A page break may have a running foot and head between the two parts.
+  /// The place on `claimed_page` if it stands there, else the first place in the document. "…", "..." and "[...]"
+  /// inside the quote stand for left-out text of at most 2,000 characters. A page break may have a running foot and
+  /// head between the two parts.
   std::optional<QuoteMatch> find(std::string_view quote, int claimed_page = 0) const;
 
  private:
@@ -42,7 +44,7 @@ class QuoteIndex {
     std::int64_t character_begin = 0;  // in characters_
   };
   struct Span {
-    std::int64_t begin = 0, end = 0;  // bytes of text_; `begin` first character, `end` past the last
+    std::int64_t begin = 0, end = 0;          // bytes of text_; `begin` first character, `end` past the last
     std::int64_t gap_begin = 0, gap_end = 0;  // left out at a page break; equal: nothing
   };
   std::optional<Span> find_pieces(const std::vector<FoldedText>& pieces, std::int64_t from, std::int64_t to) const;

@@ -1,4 +1,5 @@
-// What every kind of document can do for the reader program, and the choice of the right one. Runs inside lectern-reader only.
+// What every kind of document can do for the reader program, and the choice of the right one. Runs inside
+// lectern-reader only.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,8 @@ class Reader {
   virtual std::int64_t problems() const = 0;
 };
 
-/// Chooses by content first (a PDF is a PDF under any name), then by name. `bytes` must outlive the reader. Throws Error.
+/// Chooses by content first (a PDF is a PDF under any name), then by name. `bytes` must outlive the reader. Throws
+/// Error.
 std::unique_ptr<Reader> open_reader(std::string_view bytes, const std::string& name, const std::string& password);
 
 /// A PDF's magic within the first kilobyte, as viewers accept it.

@@ -1,5 +1,5 @@
-// The program opens the file itself and hands the descriptor over: what is hashed is what is read, the child needs no path, and
-// missing and forbidden files are told apart here. A child serves one document until it is dropped.
+// The program opens the file itself and hands the descriptor over: what is hashed is what is read, the child needs no
+// path, and missing and forbidden files are told apart here. A child serves one document until it is dropped.
 #include "documents/reader_client.h"
 
 #include <fcntl.h>
@@ -52,9 +52,13 @@ std::string own_folder() {
   return path.substr(0, path.find_last_of('/') + 1);
 }
 
-std::string base_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
+std::string base_name(const std::string& path) {
+  return path.substr(path.find_last_of('/') + 1);
+}
 
-bool is_fatal(ErrorKind kind) { return kind == ErrorKind::timed_out || kind == ErrorKind::crashed || kind == ErrorKind::too_large; }
+bool is_fatal(ErrorKind kind) {
+  return kind == ErrorKind::timed_out || kind == ErrorKind::crashed || kind == ErrorKind::too_large;
+}
 
 bool has_text(const Page& page) {
   for (char32_t c : decode_utf8(page.text)) {
@@ -72,7 +76,8 @@ std::string find_reader(const std::string& program) {
     found = variable != nullptr && *variable != '\0' ? variable : own_folder() + "lectern-reader";
   }
   if (access(found.c_str(), X_OK) != 0) {
-    throw Error(ErrorKind::setup, found + ": the document reader is not there; set LECTERN_READER to the program lectern-reader");
+    throw Error(ErrorKind::setup,
+                found + ": the document reader is not there; set LECTERN_READER to the program lectern-reader");
   }
   return found;
 }
@@ -114,10 +119,12 @@ ReaderProcess ReaderProcess::open(const std::string& path, const ReaderOptions& 
   auto state = std::make_unique<State>(program, file.get(), path);
   state->options = options;
   state->path = path;
-  const protocol::Message answer = state->ask(
-      "open",
-      {{"name", base_name(path)}, {"password", options.password}, {"memory_bytes", options.memory_bytes}, {"cpu_s", options.cpu_s}},
-      stop);
+  const protocol::Message answer = state->ask("open",
+                                              {{"name", base_name(path)},
+                                               {"password", options.password},
+                                               {"memory_bytes", options.memory_bytes},
+                                               {"cpu_s", options.cpu_s}},
+                                              stop);
   state->info = state->decoded([&answer] {
     DocumentInfo info;
     info.kind = document_kind(answer.header.at("kind").get<std::string>());
@@ -133,9 +140,15 @@ ReaderProcess ReaderProcess::open(const std::string& path, const ReaderOptions& 
   return ReaderProcess(std::move(state));
 }
 
-const DocumentInfo& ReaderProcess::info() const { return state_->info; }
-std::int64_t ReaderProcess::problems() const { return state_->problems; }
-int ReaderProcess::process_id() const { return static_cast<int>(state_->child.id()); }
+const DocumentInfo& ReaderProcess::info() const {
+  return state_->info;
+}
+std::int64_t ReaderProcess::problems() const {
+  return state_->problems;
+}
+int ReaderProcess::process_id() const {
+  return static_cast<int>(state_->child.id());
+}
 
 Page ReaderProcess::page(int number, std::stop_token stop) {
   const protocol::Message answer = state_->ask("page", {{"number", number}}, stop);
@@ -147,7 +160,8 @@ Page ReaderProcess::page(int number, std::stop_token stop) {
 Picture ReaderProcess::render(int number, double dpi, std::stop_token stop) {
   protocol::Message answer = state_->ask("render", {{"number", number}, {"dpi", dpi}}, stop);
   return state_->decoded([&answer] {
-    Picture picture{answer.header.at("width").get<int>(), answer.header.at("height").get<int>(), std::move(answer.body)};
+    Picture picture{answer.header.at("width").get<int>(), answer.header.at("height").get<int>(),
+                    std::move(answer.body)};
     if (picture.width < 1 || picture.height < 1 ||
         static_cast<std::int64_t>(picture.pixels.size()) != std::int64_t{4} * picture.width * picture.height) {
       throw std::runtime_error("size of the picture");
@@ -186,7 +200,8 @@ Document read_document(const std::string& path, const ReadOptions& options, std:
       page = reader.page(number, stop);
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::cancelled || ++failed_pages > most_failed_pages) throw;
-      document.report.warnings.push_back("page " + std::to_string(number) + " could not be read (" + name(error.kind()) + ")");
+      document.report.warnings.push_back("page " + std::to_string(number) + " could not be read (" +
+                                         name(error.kind()) + ")");
       page.number = number;
       if (is_fatal(error.kind()) && number < pages) {
         earlier_problems += reader.problems();
@@ -218,7 +233,8 @@ SourceList list_folder(const std::string& folder, const ReaderOptions& options, 
     throw Error(ErrorKind::missing, folder + ": no such folder");
   }
   ChildProcess child(find_reader(options.program), descriptor.get(), folder);
-  const protocol::Message request{{{"command", "list"}, {"memory_bytes", options.memory_bytes}, {"cpu_s", options.cpu_s * 4}}, {}};
+  const protocol::Message request{
+      {{"command", "list"}, {"memory_bytes", options.memory_bytes}, {"cpu_s", options.cpu_s * 4}}, {}};
   const protocol::Message answer = child.ask(request, 4 * waiting_time(options), stop);
   SourceList list;
   try {

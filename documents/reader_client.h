@@ -19,7 +19,8 @@ struct ReaderOptions {
   std::string program;   // path of lectern-reader; empty: $LECTERN_READER, else beside the running program
   std::string password;  // of an encrypted document
   std::int64_t memory_bytes = std::int64_t{1536} << 20;  // address space besides the file itself
-  double cpu_s = 30;     // processor time of one request (open, one page, one picture); waiting may take four times as long
+  double cpu_s =
+      30;  // processor time of one request (open, one page, one picture); waiting may take four times as long
 };
 
 /// What is known before any page is read.
@@ -37,8 +38,8 @@ struct Picture {
   std::string pixels;
 };
 
-/// One document held open by one child process. After an error of kind timed_out, crashed or too_large the process is gone and
-/// every later call throws the same.
+/// One document held open by one child process. After an error of kind timed_out, crashed or too_large the process is
+/// gone and every later call throws the same.
 class ReaderProcess {
  public:
   static ReaderProcess open(const std::string& path, const ReaderOptions& options, std::stop_token stop = {});
@@ -55,7 +56,8 @@ class ReaderProcess {
   /// Complaints of the reader so far.
   std::int64_t problems() const;
   int process_id() const;
-  /// For tests of the limits: makes the child misbehave ("hang", "crash", "memory", "write", "socket", "exit", "babble").
+  /// For tests of the limits: makes the child misbehave ("hang", "crash", "memory", "write", "socket", "exit",
+  /// "babble").
   std::string misbehave(const std::string& how);
 
  private:
@@ -69,14 +71,15 @@ struct ReadOptions : ReaderOptions {
   std::function<void(int page, int pages)> progress;
 };
 
-/// Reads a whole document. A page on which the reader dies or runs out of time stays empty with a warning (at most three of them;
-/// then the error is thrown).
+/// Reads a whole document. A page on which the reader dies or runs out of time stays empty with a warning (at most
+/// three of them; then the error is thrown).
 Document read_document(const std::string& path, const ReadOptions& options = {}, std::stop_token stop = {});
 
 /// The files of a folder that are worth reading (source_list.h), found by the child program.
 SourceList list_folder(const std::string& folder, const ReaderOptions& options = {}, std::stop_token stop = {});
 
-/// Where lectern-reader is: `program` if given, else $LECTERN_READER, else beside the running program. Throws Error{setup}.
+/// Where lectern-reader is: `program` if given, else $LECTERN_READER, else beside the running program. Throws
+/// Error{setup}.
 std::string find_reader(const std::string& program = {});
 
 }  // namespace lectern::documents

@@ -10,7 +10,8 @@ int main() {
   int type = 0;
   socklen_t size = sizeof(type);
   if (getsockopt(lectern::documents::protocol::socket_descriptor, SOL_SOCKET, SO_TYPE, &type, &size) != 0) {
-    std::fputs("lectern-reader: is started by Lectern to read one document; use lectern-cli extract FILE instead\n", stderr);
+    std::fputs("lectern-reader: is started by Lectern to read one document; use lectern-cli extract FILE instead\n",
+               stderr);
     return 2;
   }
   return lectern::documents::serve();

@@ -1,5 +1,5 @@
-// JSON for what is small, packed bytes for what is large (text, words, pixels). Both programs are built together and run on
-// one machine, so the packed parts have that machine's byte order.
+// JSON for what is small, packed bytes for what is large (text, words, pixels). Both programs are built together and
+// run on one machine, so the packed parts have that machine's byte order.
 #include "documents/reader_protocol.h"
 
 #include <cstring>
@@ -16,7 +16,9 @@ struct PackedWord {
 };
 static_assert(sizeof(PackedWord) == 24);
 
-[[noreturn]] void refuse(const char* what) { throw std::runtime_error(std::string("broken message: ") + what); }
+[[noreturn]] void refuse(const char* what) {
+  throw std::runtime_error(std::string("broken message: ") + what);
+}
 
 std::string checked_text(const nlohmann::json& json) {
   std::int64_t replaced = 0;
@@ -52,8 +54,8 @@ FrameLengths decode_lengths(std::string_view frame) {
 
 Message encode_page(const Page& page) {
   Message message;
-  message.header = {{"number", page.number},         {"width", page.width_pt},       {"height", page.height_pt},
-                    {"image", page.has_image},       {"first_line", page.first_line}, {"last_line", page.last_line},
+  message.header = {{"number", page.number},          {"width", page.width_pt},        {"height", page.height_pt},
+                    {"image", page.has_image},        {"first_line", page.first_line}, {"last_line", page.last_line},
                     {"text_bytes", page.text.size()}, {"words", page.words.size()}};
   message.body = page.text;
   std::vector<PackedWord> words;
@@ -135,7 +137,8 @@ nlohmann::json encode_list(const SourceList& list) {
   nlohmann::json files = nlohmann::json::array();
   for (const SourceFile& file : list.files) files.push_back({file.relative, name(file.kind), file.size_bytes});
   nlohmann::json skipped = nlohmann::json::array();
-  for (const SkipCount& skip : list.skipped) skipped.push_back({static_cast<int>(skip.reason), skip.files, skip.example});
+  for (const SkipCount& skip : list.skipped)
+    skipped.push_back({static_cast<int>(skip.reason), skip.files, skip.example});
   return {{"files", std::move(files)}, {"skipped", std::move(skipped)}};
 }
 
@@ -145,7 +148,8 @@ SourceList decode_list(const nlohmann::json& json, const std::string& folder) {
   for (const nlohmann::json& entry : json.at("files")) {
     SourceFile file;
     file.relative = entry.at(0).get<std::string>();
-    if (file.relative.empty() || file.relative.front() == '/' || ("/" + file.relative + "/").find("/../") != std::string::npos) {
+    if (file.relative.empty() || file.relative.front() == '/' ||
+        ("/" + file.relative + "/").find("/../") != std::string::npos) {
       refuse("path outside the folder");
     }
     file.kind = document_kind(entry.at(1).get<std::string>());
@@ -156,7 +160,8 @@ SourceList decode_list(const nlohmann::json& json, const std::string& folder) {
   for (const nlohmann::json& entry : json.at("skipped")) {
     const int reason = entry.at(0).get<int>();
     if (reason < 0 || reason > static_cast<int>(SkipReason::too_many)) refuse("reason");
-    list.skipped.push_back({static_cast<SkipReason>(reason), entry.at(1).get<std::int64_t>(), checked_text(entry.at(2))});
+    list.skipped.push_back(
+        {static_cast<SkipReason>(reason), entry.at(1).get<std::int64_t>(), checked_text(entry.at(2))});
   }
   return list;
 }

@@ -1,5 +1,5 @@
-// What travels between a program and its lectern-reader: a frame of a JSON header and a binary body, each with its length.
-// Neither side trusts a length; the program does not trust the text either.
+// What travels between a program and its lectern-reader: a frame of a JSON header and a binary body, each with its
+// length. Neither side trusts a length; the program does not trust the text either.
 #pragma once
 
 #include <cstdint>

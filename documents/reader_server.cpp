@@ -1,6 +1,6 @@
-// One loop: a request in, an answer out. The first request says what to read (the document itself is an open descriptor); then
-// the process confines itself, and only then the first byte of the document is looked at. Errors of a document are answers;
-// whatever kills the process is told by its exit status.
+// One loop: a request in, an answer out. The first request says what to read (the document itself is an open
+// descriptor); then the process confines itself, and only then the first byte of the document is looked at. Errors of a
+// document are answers; whatever kills the process is told by its exit status.
 #include "documents/reader_server.h"
 
 #include <fcntl.h>
@@ -47,7 +47,8 @@ std::optional<Message> receive() {
   std::string header(static_cast<std::size_t>(lengths.header), '\0');
   Message message;
   message.body.resize(static_cast<std::size_t>(lengths.body));
-  if (!read_all(header.data(), header.size()) || !read_all(message.body.data(), message.body.size())) return std::nullopt;
+  if (!read_all(header.data(), header.size()) || !read_all(message.body.data(), message.body.size()))
+    return std::nullopt;
   message.header = nlohmann::json::parse(header);
   return message;
 }
@@ -68,11 +69,13 @@ class Mapping {
  public:
   explicit Mapping(int descriptor) {
     struct stat info {};
-    if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) throw Error(ErrorKind::unsupported, "is not a regular file");
+    if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode))
+      throw Error(ErrorKind::unsupported, "is not a regular file");
     size_ = static_cast<std::size_t>(info.st_size);
     if (size_ == 0) throw Error(ErrorKind::empty, "the file is empty");
     data_ = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
-    if (data_ == MAP_FAILED) throw Error(ErrorKind::too_large, std::string("cannot be mapped: ") + std::strerror(errno));
+    if (data_ == MAP_FAILED)
+      throw Error(ErrorKind::too_large, std::string("cannot be mapped: ") + std::strerror(errno));
   }
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
@@ -168,7 +171,8 @@ class Server {
     fstat(protocol::document_descriptor, &info);
     prepare(header, static_cast<std::int64_t>(info.st_size));
     mapping_ = std::make_unique<Mapping>(protocol::document_descriptor);
-    reader_ = open_reader(mapping_->bytes(), header.at("name").get<std::string>(), header.at("password").get<std::string>());
+    reader_ =
+        open_reader(mapping_->bytes(), header.at("name").get<std::string>(), header.at("password").get<std::string>());
     const DocumentInfo found = reader_->info();
     return {{{"kind", name(found.kind)},
              {"pages", found.pages},
@@ -206,7 +210,8 @@ int serve() {
       } catch (const std::bad_alloc&) {
         _exit(protocol::exit_out_of_memory);
       } catch (const std::exception& error) {
-        reply = {{{"error", name(ErrorKind::damaged)}, {"message", std::string("cannot be read: ") + error.what()}}, {}};
+        reply = {{{"error", name(ErrorKind::damaged)}, {"message", std::string("cannot be read: ") + error.what()}},
+                 {}};
       }
       answer(reply);
     }

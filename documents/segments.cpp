@@ -26,7 +26,9 @@ std::string_view trimmed(std::string_view text) {
   return last == std::string_view::npos ? std::string_view() : text.substr(0, last + 1);
 }
 
-std::string counted(int count, const char* what) { return std::to_string(count) + " " + what + (count == 1 ? "" : "s"); }
+std::string counted(int count, const char* what) {
+  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+}
 
 void append_block(std::string& out, const std::string& marker, std::string_view text) {
   text = trimmed(text);
@@ -69,7 +71,8 @@ const Page* find_page(const Document& document, int number) {
 
 std::string document_segment_text(const Document& document, int number) {
   const bool lines = is_line_based(document.kind);
-  const int count = lines ? (document.pages.empty() ? 0 : document.pages.back().last_line) : static_cast<int>(document.pages.size());
+  const int count =
+      lines ? (document.pages.empty() ? 0 : document.pages.back().last_line) : static_cast<int>(document.pages.size());
   std::string out = "Document " + std::to_string(number) + ": " + printable_name(document) + " (" +
                     counted(count, lines ? "line" : "page") + ")\n";
   for (const Page& page : document.pages) {

@@ -1,5 +1,6 @@
 // One pass with rules, no model: a terminator ends a sentence unless what stands around it says otherwise. The list of
-// abbreviations is short on purpose; those that often do end a sentence ("Inc.") end one when a usual first word follows.
+// abbreviations is short on purpose; those that often do end a sentence ("Inc.") end one when a usual first word
+// follows.
 #include "documents/sentences.h"
 
 #include <algorithm>
@@ -14,29 +15,43 @@ namespace {
 constexpr std::size_t longest_sentence = 2000;
 
 constexpr std::array<std::string_view, 40> never_last = {
-    "mr",  "mrs", "ms",  "dr",  "prof", "st",  "vs",  "v",   "e.g",  "i.e", "cf",   "al",     "approx", "dept",
-    "jan", "feb", "mar", "apr", "jun",  "jul", "aug", "sep", "sept", "oct", "nov",  "dec",    "viz",    "resp",
+    "mr",  "mrs", "ms",  "dr",  "prof", "st",  "vs",  "v",   "e.g",  "i.e",    "cf",  "al",  "approx", "dept",
+    "jan", "feb", "mar", "apr", "jun",  "jul", "aug", "sep", "sept", "oct",    "nov", "dec", "viz",    "resp",
     "ca",  "gen", "gov", "hon", "rev",  "sen", "rep", "lt",  "sgt",  "messrs", "bzw", "vgl"};
 constexpr std::array<std::string_view, 34> before_numbers = {
-    "no", "nos", "fig", "figs", "eq", "eqs", "sec", "secs", "sect", "art", "arts", "para", "paras", "p",    "pp", "vol", "vols",
-    "ed", "eds", "ch",  "chap", "exh", "app", "cl", "cls",  "reg",  "regs", "nr",  "abs",  "ziff",  "tab", "sch", "pt", "op"};
+    "no",    "nos", "fig",  "figs", "eq",   "eqs",  "sec", "secs", "sect", "art", "arts", "para",
+    "paras", "p",   "pp",   "vol",  "vols", "ed",   "eds", "ch",   "chap", "exh", "app",  "cl",
+    "cls",   "reg", "regs", "nr",   "abs",  "ziff", "tab", "sch",  "pt",   "op"};
 constexpr std::array<std::string_view, 16> seldom_last = {"inc", "ltd", "co",  "corp", "llc", "plc", "bros", "etc",
                                                           "u.s", "u.k", "a.m", "p.m",  "n.v", "b.v", "s.a",  "jr"};
 constexpr std::array<std::string_view, 34> first_words = {
-    "the", "this", "that", "these", "those", "it",   "in", "if",  "a",   "an",   "each", "all",     "any",  "no",     "such", "he", "she",
-    "we",  "they", "as",   "at",    "on",    "upon", "by", "for", "to",  "when", "where", "however", "both", "neither", "there", "but", "and"};
+    "the", "this", "that", "these", "those",   "it",   "in",      "if",    "a",   "an", "each", "all",
+    "any", "no",   "such", "he",    "she",     "we",   "they",    "as",    "at",  "on", "upon", "by",
+    "for", "to",   "when", "where", "however", "both", "neither", "there", "but", "and"};
 
 template <std::size_t N>
 bool contains(const std::array<std::string_view, N>& list, std::string_view word) {
   return std::find(list.begin(), list.end(), word) != list.end();
 }
 
-char32_t lower(char32_t c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
-bool is_digit(char32_t c) { return c >= '0' && c <= '9'; }
-bool is_upper(char32_t c) { return (c >= 'A' && c <= 'Z') || (c >= 0xC0 && c <= 0xDE) || (c >= 0x391 && c <= 0x3A9) || (c >= 0x410 && c <= 0x42F); }
-bool is_lower(char32_t c) { return is_word_character(c) && !is_upper(c) && !is_digit(c) && !is_cjk(c); }
-bool is_cjk_terminator(char32_t c) { return c == U'。' || c == U'！' || c == U'？' || c == U'｡' || c == U'；'; }
-bool is_terminator(char32_t c) { return c == '.' || c == '!' || c == '?' || c == U'…' || is_cjk_terminator(c); }
+char32_t lower(char32_t c) {
+  return c >= 'A' && c <= 'Z' ? c + 32 : c;
+}
+bool is_digit(char32_t c) {
+  return c >= '0' && c <= '9';
+}
+bool is_upper(char32_t c) {
+  return (c >= 'A' && c <= 'Z') || (c >= 0xC0 && c <= 0xDE) || (c >= 0x391 && c <= 0x3A9) || (c >= 0x410 && c <= 0x42F);
+}
+bool is_lower(char32_t c) {
+  return is_word_character(c) && !is_upper(c) && !is_digit(c) && !is_cjk(c);
+}
+bool is_cjk_terminator(char32_t c) {
+  return c == U'。' || c == U'！' || c == U'？' || c == U'｡' || c == U'；';
+}
+bool is_terminator(char32_t c) {
+  return c == '.' || c == '!' || c == '?' || c == U'…' || is_cjk_terminator(c);
+}
 bool is_closer(char32_t c) {
   static constexpr std::u32string_view closers = U"\"')]}”’»」』）】*_";
   return closers.find(c) != std::u32string_view::npos;
@@ -96,7 +111,9 @@ class Splitter {
     std::size_t k = i;
     if (first == '(') ++k;
     const std::size_t label = k;
-    while (k - label < 4 && (is_digit(c_at(k)) || lower(c_at(k)) == 'i' || lower(c_at(k)) == 'v' || lower(c_at(k)) == 'x')) ++k;
+    while (k - label < 4 &&
+           (is_digit(c_at(k)) || lower(c_at(k)) == 'i' || lower(c_at(k)) == 'v' || lower(c_at(k)) == 'x'))
+      ++k;
     if (k == label && is_word_character(c_at(k))) ++k;
     if (k == label) return false;
     if (first == '(') return c_at(k) == ')' && c_at(k + 1) == ' ';
@@ -118,7 +135,9 @@ class Splitter {
       std::size_t k = skip_blanks(i);
       if (c_at(k) != '[' || !is_digit(c_at(k + 1))) return i;
       std::size_t end = k + 1;
-      while (end < c_.size() && end - k < 24 && (is_digit(c_[end]) || c_[end] == ':' || c_[end] == '-' || c_[end] == ',' || c_[end] == ' ')) ++end;
+      while (end < c_.size() && end - k < 24 &&
+             (is_digit(c_[end]) || c_[end] == ':' || c_[end] == '-' || c_[end] == ',' || c_[end] == ' '))
+        ++end;
       if (c_at(end) != ']') return i;
       i = end + 1;
     }
@@ -144,9 +163,11 @@ class Splitter {
     }
     if (word.empty()) return true;
     if (contains(never_last, word)) return false;
-    if (contains(before_numbers, word)) return !is_digit(c_[next]) && !(is_upper(c_[next]) && !is_word_character(c_at(next + 1)));
-    const bool number = std::all_of(word.begin(), word.end(), [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
-    if (number && only_blanks_before(begin)) return false;  // "3." opens an item
+    if (contains(before_numbers, word))
+      return !is_digit(c_[next]) && !(is_upper(c_[next]) && !is_word_character(c_at(next + 1)));
+    const bool number =
+        std::all_of(word.begin(), word.end(), [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
+    if (number && only_blanks_before(begin)) return false;                 // "3." opens an item
     if (word.size() == 1 && !number && is_upper(c_[begin])) return false;  // an initial
     if (contains(seldom_last, word)) {
       std::string following;
@@ -182,6 +203,8 @@ class Splitter {
 
 }  // namespace
 
-std::vector<Sentence> split_sentences(std::string_view text) { return Splitter(text).run(); }
+std::vector<Sentence> split_sentences(std::string_view text) {
+  return Splitter(text).run();
+}
 
 }  // namespace lectern::documents

@@ -8,16 +8,19 @@ namespace lectern::documents {
 namespace {
 
 constexpr std::string_view code_extensions[] = {
-    "adb",  "ads",  "asm",  "awk",   "bash", "bat",  "c",     "cc",    "cfg",  "cl",    "clj",  "cmake",  "cpp",   "cs",    "css",
-    "cu",   "cuh",  "cxx",  "d",     "dart", "diff", "el",    "elm",   "erl",  "ex",    "exs",  "f",      "f03",   "f90",   "f95",
-    "fs",   "fsx",  "glsl", "go",    "gradle", "groovy", "h",  "hh",    "hlsl", "hpp",   "hrl",  "hs",     "htm",   "html",  "hxx",
-    "idl",  "inc",  "ini",  "ipp",   "java", "jl",   "js",    "json",  "jsonl", "jsx",  "kt",   "kts",    "lean",  "less",  "lisp",
-    "lua",  "m",    "mak",  "mjs",   "mk",   "ml",   "mli",   "mm",    "nim",  "nix",   "pas",  "patch",  "php",   "pl",    "pm",
-    "pro",  "proto", "ps1", "py",    "pyi",  "pyx",  "qml",   "qrc",   "qss",  "r",     "rb",   "rkt",    "rs",    "s",     "sass",
-    "scala", "scm", "scss", "sh",    "sql",  "sv",   "svelte", "swift", "tcl", "tf",    "thrift", "toml", "ts",    "tsx",   "v",
-    "vala", "vb",   "vhd",  "vhdl",  "vim",  "vue",  "xml",   "xsd",   "xsl",  "yaml",  "yml",  "zig",    "zsh"};
-constexpr std::string_view code_names[] = {"makefile", "gnumakefile", "dockerfile", "cmakelists.txt", "rakefile",
-                                           "gemfile",  "jenkinsfile", "meson.build", "build", "workspace", "justfile"};
+    "adb",    "ads",   "asm",  "awk", "bash",   "bat",   "c",     "cc",   "cfg",  "cl",   "clj",    "cmake",
+    "cpp",    "cs",    "css",  "cu",  "cuh",    "cxx",   "d",     "dart", "diff", "el",   "elm",    "erl",
+    "ex",     "exs",   "f",    "f03", "f90",    "f95",   "fs",    "fsx",  "glsl", "go",   "gradle", "groovy",
+    "h",      "hh",    "hlsl", "hpp", "hrl",    "hs",    "htm",   "html", "hxx",  "idl",  "inc",    "ini",
+    "ipp",    "java",  "jl",   "js",  "json",   "jsonl", "jsx",   "kt",   "kts",  "lean", "less",   "lisp",
+    "lua",    "m",     "mak",  "mjs", "mk",     "ml",    "mli",   "mm",   "nim",  "nix",  "pas",    "patch",
+    "php",    "pl",    "pm",   "pro", "proto",  "ps1",   "py",    "pyi",  "pyx",  "qml",  "qrc",    "qss",
+    "r",      "rb",    "rkt",  "rs",  "s",      "sass",  "scala", "scm",  "scss", "sh",   "sql",    "sv",
+    "svelte", "swift", "tcl",  "tf",  "thrift", "toml",  "ts",    "tsx",  "v",    "vala", "vb",     "vhd",
+    "vhdl",   "vim",   "vue",  "xml", "xsd",    "xsl",   "yaml",  "yml",  "zig",  "zsh"};
+constexpr std::string_view code_names[] = {"makefile", "gnumakefile", "dockerfile",  "cmakelists.txt",
+                                           "rakefile", "gemfile",     "jenkinsfile", "meson.build",
+                                           "build",    "workspace",   "justfile"};
 constexpr std::string_view markdown_extensions[] = {"md", "markdown", "mdown", "mkd"};
 
 template <typename List>

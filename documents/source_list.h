@@ -20,7 +20,7 @@ enum class SkipReason {
   special,     // devices, pipes, sockets
   unreadable,  // no permission
   empty,
-  too_many,    // beyond the bounds on depth or count
+  too_many,  // beyond the bounds on depth or count
 };
 const char* name(SkipReason reason);
 

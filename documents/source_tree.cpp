@@ -1,5 +1,6 @@
-// A depth-first walk in byte order. What a file is, its first 8 KB decide. Ignore rules are libgit2's own: in a repository those of
-// the repository; elsewhere an in-memory repository is laid over the folder, so that its .gitignore files mean what they say.
+// A depth-first walk in byte order. What a file is, its first 8 KB decide. Ignore rules are libgit2's own: in a
+// repository those of the repository; elsewhere an in-memory repository is laid over the folder, so that its .gitignore
+// files mean what they say.
 #include "documents/source_tree.h"
 
 #include <git2.h>
@@ -30,14 +31,17 @@ constexpr std::int64_t largest_text = std::int64_t{4} << 20;
 constexpr std::int64_t largest_pdf = std::int64_t{1} << 30;
 
 constexpr std::string_view vendored_folders[] = {
-    "node_modules", "bower_components", "jspm_packages", "third_party", "third-party", "thirdparty", "3rdparty", "vendor", "vendors",
-    "external_libs", "Pods", "Carthage", "site-packages", "dist-packages", "venv", "virtualenv", "__pycache__", "build", "dist", "out",
-    "target", "CMakeFiles", "_build", "DerivedData", "coverage", "bazel-out"};
+    "node_modules", "bower_components", "jspm_packages", "third_party", "third-party", "thirdparty",    "3rdparty",
+    "vendor",       "vendors",          "external_libs", "Pods",        "Carthage",    "site-packages", "dist-packages",
+    "venv",         "virtualenv",       "__pycache__",   "build",       "dist",        "out",           "target",
+    "CMakeFiles",   "_build",           "DerivedData",   "coverage",    "bazel-out"};
 constexpr std::string_view vendored_prefixes[] = {"cmake-build-", "bazel-", "build-"};
-constexpr std::string_view generated_names[] = {"package-lock.json", "yarn.lock", "pnpm-lock.yaml", "Cargo.lock", "poetry.lock", "Pipfile.lock",
-                                                "composer.lock", "Gemfile.lock", "go.sum", "npm-shrinkwrap.json", "flake.lock", "uv.lock"};
-constexpr std::string_view generated_endings[] = {".min.js", ".min.css", ".js.map", ".css.map", ".pb.go", ".pb.cc", ".pb.h", "_pb2.py", "_pb2_grpc.py",
-                                                  ".g.dart", ".designer.cs"};
+constexpr std::string_view generated_names[] = {
+    "package-lock.json", "yarn.lock",    "pnpm-lock.yaml", "Cargo.lock",          "poetry.lock", "Pipfile.lock",
+    "composer.lock",     "Gemfile.lock", "go.sum",         "npm-shrinkwrap.json", "flake.lock",  "uv.lock"};
+constexpr std::string_view generated_endings[] = {".min.js",      ".min.css", ".js.map",     ".css.map",
+                                                  ".pb.go",       ".pb.cc",   ".pb.h",       "_pb2.py",
+                                                  "_pb2_grpc.py", ".g.dart",  ".designer.cs"};
 
 template <typename List>
 bool holds(const List& list, std::string_view value) {
@@ -45,19 +49,20 @@ bool holds(const List& list, std::string_view value) {
 }
 
 bool is_vendored(const std::string& name) {
-  return holds(vendored_folders, name) ||
-         std::any_of(std::begin(vendored_prefixes), std::end(vendored_prefixes), [&](std::string_view p) { return name.starts_with(p); });
+  return holds(vendored_folders, name) || std::any_of(std::begin(vendored_prefixes), std::end(vendored_prefixes),
+                                                      [&](std::string_view p) { return name.starts_with(p); });
 }
 
 bool has_generated_name(const std::string& name) {
-  return holds(generated_names, name) ||
-         std::any_of(std::begin(generated_endings), std::end(generated_endings), [&](std::string_view e) { return name.ends_with(e); });
+  return holds(generated_names, name) || std::any_of(std::begin(generated_endings), std::end(generated_endings),
+                                                     [&](std::string_view e) { return name.ends_with(e); });
 }
 
 /// Machine-written by its own words, or minified.
 bool has_generated_content(std::string_view start, DocumentKind kind) {
   std::string head(start.substr(0, 2048));
-  std::transform(head.begin(), head.end(), head.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::transform(head.begin(), head.end(), head.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   if (head.find("do not edit") != std::string::npos && head.find("generated") != std::string::npos) return true;
   if (head.find("@generated") != std::string::npos) return true;
   if (kind != DocumentKind::code || start.size() < 4096) return false;
@@ -88,7 +93,8 @@ class IgnoreRules {
       repository_.reset(opened);
       const char* root = git_repository_workdir(opened);
       std::error_code failed;
-      if (root != nullptr) prefix_ = fs::relative(fs::canonical(folder, failed), fs::canonical(root, failed), failed).string();
+      if (root != nullptr)
+        prefix_ = fs::relative(fs::canonical(folder, failed), fs::canonical(root, failed), failed).string();
       if (prefix_ == ".") prefix_.clear();
       if (root != nullptr && !failed && !prefix_.starts_with("..")) return;
       prefix_.clear();
@@ -134,13 +140,17 @@ class Walker {
   SourceList run() {
     std::error_code failed;
     fs::directory_iterator(root_, failed);
-    if (failed) throw Error(failed == std::errc::permission_denied ? ErrorKind::permission : ErrorKind::missing, "the folder cannot be read");
+    if (failed)
+      throw Error(failed == std::errc::permission_denied ? ErrorKind::permission : ErrorKind::missing,
+                  "the folder cannot be read");
     walk("", 0);
     SourceList list;
     list.files = std::move(files_);
-    std::sort(list.files.begin(), list.files.end(), [](const SourceFile& a, const SourceFile& b) { return a.relative < b.relative; });
+    std::sort(list.files.begin(), list.files.end(),
+              [](const SourceFile& a, const SourceFile& b) { return a.relative < b.relative; });
     for (std::size_t i = 0; i < skipped_.size(); ++i) {
-      if (skipped_[i].files > 0) list.skipped.push_back({static_cast<SkipReason>(i), skipped_[i].files, skipped_[i].example});
+      if (skipped_[i].files > 0)
+        list.skipped.push_back({static_cast<SkipReason>(i), skipped_[i].files, skipped_[i].example});
     }
     return list;
   }
@@ -165,7 +175,8 @@ class Walker {
       entries.push_back(*i);
     }
     if (failed) skip(SkipReason::unreadable, relative);
-    std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.path().native() < b.path().native(); });
+    std::sort(entries.begin(), entries.end(),
+              [](const auto& a, const auto& b) { return a.path().native() < b.path().native(); });
     for (const fs::directory_entry& entry : entries) {
       const std::string name = entry.path().filename().string();
       visit(entry, name, relative.empty() ? name : relative + "/" + name, depth);
@@ -222,6 +233,8 @@ class Walker {
 
 }  // namespace
 
-SourceList list_source_tree(const std::string& folder) { return Walker(folder).run(); }
+SourceList list_source_tree(const std::string& folder) {
+  return Walker(folder).run();
+}
 
 }  // namespace lectern::documents

@@ -1,7 +1,7 @@
-// One pass over the code points. A base character is taken together with its combining marks, since only the whole cluster
-// has an NFKC form; every folded character remembers the cluster it came from. White space, dashes and quotation marks
-// are decided here and never reach utf8proc. Dropping all white space and remembering dashes as joints is what lets a
-// quote match a page whatever the line breaks and hyphenation of the page are, and still be exact.
+// One pass over the code points. A base character is taken together with its combining marks, since only the whole
+// cluster has an NFKC form; every folded character remembers the cluster it came from. White space, dashes and
+// quotation marks are decided here and never reach utf8proc. Dropping all white space and remembering dashes as joints
+// is what lets a quote match a page whatever the line breaks and hyphenation of the page are, and still be exact.
 #include "documents/text_fold.h"
 
 #include <utf8proc.h>
@@ -139,12 +139,12 @@ class Folder {
     if (options_.letters == FoldCase::lower) flags |= UTF8PROC_CASEFOLD;
     utf8proc_uint8_t* mapped = nullptr;
     const utf8proc_ssize_t length =
-        utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(source.data()), static_cast<utf8proc_ssize_t>(source.size()),
-                     &mapped, static_cast<utf8proc_option_t>(flags));
+        utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(source.data()),
+                     static_cast<utf8proc_ssize_t>(source.size()), &mapped, static_cast<utf8proc_option_t>(flags));
     const std::unique_ptr<utf8proc_uint8_t, void (*)(void*)> owner(mapped, std::free);
-    const std::string_view folded = length > 0
-                                        ? std::string_view(reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(length))
-                                        : std::string_view(source);
+    const std::string_view folded =
+        length > 0 ? std::string_view(reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(length))
+                   : std::string_view(source);
     for (char32_t f : decode_utf8(folded)) {
       if (is_space(f)) continue;
       if (is_quotation_mark(f)) f = '\'';
@@ -166,8 +166,8 @@ class Folder {
 
   void push(char32_t c, std::size_t start, std::size_t length) {
     append_utf8(out_.text, c);
-    out_.characters.push_back({static_cast<std::uint32_t>(start),
-                               static_cast<std::uint16_t>(length > 0xFFFF ? 0xFFFF : length), joint_});
+    out_.characters.push_back(
+        {static_cast<std::uint32_t>(start), static_cast<std::uint16_t>(length > 0xFFFF ? 0xFFFF : length), joint_});
     joint_ = Joint::none;
   }
 
@@ -186,6 +186,8 @@ FoldedText fold_with_map(std::string_view text, FoldOptions options) {
   return Folder(input, options).run();
 }
 
-std::string fold(std::string_view text, FoldOptions options) { return fold_with_map(text, options).text; }
+std::string fold(std::string_view text, FoldOptions options) {
+  return fold_with_map(text, options).text;
+}
 
 }  // namespace lectern::documents

@@ -37,8 +37,8 @@ struct FoldedText {
   std::vector<FoldedCharacter> characters;  // one per code point of `text`
 };
 
-/// NFKC (ligatures, width), soft hyphens and zero-width characters dropped, words hyphenated at a line's end joined, all quotation
-/// marks ' and all dashes -, white space as the options say. Texts beyond 4 GB are not supported.
+/// NFKC (ligatures, width), soft hyphens and zero-width characters dropped, words hyphenated at a line's end joined,
+/// all quotation marks ' and all dashes -, white space as the options say. Texts beyond 4 GB are not supported.
 FoldedText fold_with_map(std::string_view text, FoldOptions options = {});
 std::string fold(std::string_view text, FoldOptions options = {});
 

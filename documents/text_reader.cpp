@@ -1,6 +1,6 @@
-// Decoding first tries what can be proven (byte order mark, valid UTF-8, the zero bytes of UTF-16 in Latin scripts); only then it asks
-// uchardet. Bytes that iconv refuses become U+FFFD one by one and are counted. A page keeps whole lines, unless a single
-// line is longer than a page may be: it goes on in the next page under the same line number.
+// Decoding first tries what can be proven (byte order mark, valid UTF-8, the zero bytes of UTF-16 in Latin scripts);
+// only then it asks uchardet. Bytes that iconv refuses become U+FFFD one by one and are counted. A page keeps whole
+// lines, unless a single line is longer than a page may be: it goes on in the next page under the same line number.
 #include "documents/text_reader.h"
 
 #include <iconv.h>
@@ -141,13 +141,15 @@ class TextReader : public Reader {
     info.report.encoding = decoded_.encoding;
     info.report.replaced_characters = decoded_.replaced_characters;
     if (decoded_.replaced_characters > 0) {
-      info.report.warnings.push_back(std::to_string(decoded_.replaced_characters) + " characters were not valid in the encoding " + decoded_.encoding);
+      info.report.warnings.push_back(std::to_string(decoded_.replaced_characters) +
+                                     " characters were not valid in the encoding " + decoded_.encoding);
     }
     return info;
   }
 
   Page page(int number) override {
-    if (number < 1 || number > static_cast<int>(pages_.size())) throw Error(ErrorKind::missing, "has no page " + std::to_string(number));
+    if (number < 1 || number > static_cast<int>(pages_.size()))
+      throw Error(ErrorKind::missing, "has no page " + std::to_string(number));
     const Piece& piece = pages_[static_cast<std::size_t>(number - 1)];
     Page page;
     page.number = number;
@@ -225,7 +227,8 @@ class TextReader : public Reader {
 }  // namespace
 
 DecodedText decode_text(std::string_view bytes) {
-  if (static_cast<std::int64_t>(bytes.size()) > largest_text) throw Error(ErrorKind::too_large, "is a text of more than 256 MB");
+  if (static_cast<std::int64_t>(bytes.size()) > largest_text)
+    throw Error(ErrorKind::too_large, "is a text of more than 256 MB");
   struct Mark {
     std::string_view bytes;
     const char* encoding;

@@ -19,7 +19,8 @@ struct DecodedText {
 /// By byte order mark, else UTF-8 if it is valid, else as uchardet thinks. Throws Error{unsupported} for binary data.
 DecodedText decode_text(std::string_view bytes);
 
-/// Pages are blocks of at most 120 lines (a form feed ends one, too). `kind` is kept. `bytes` are not needed afterwards.
+/// Pages are blocks of at most 120 lines (a form feed ends one, too). `kind` is kept. `bytes` are not needed
+/// afterwards.
 std::unique_ptr<Reader> open_text(std::string_view bytes, DocumentKind kind);
 
 }  // namespace lectern::documents

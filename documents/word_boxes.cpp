@@ -1,7 +1,8 @@
-// Both lists hold the same characters, in runs that are in the same order within a line and in another order from block to block. So
-// the alignment follows one run within a line of the text as long as it agrees; at a line's start, or where the run ends, it
-// jumps to the unused place where the following characters agree longest (found by the positions of the word's first
-// characters). A page has a few thousand characters: the bounded look-ahead keeps the whole thing linear in practice.
+// Both lists hold the same characters, in runs that are in the same order within a line and in another order from block
+// to block. So the alignment follows one run within a line of the text as long as it agrees; at a line's start, or
+// where the run ends, it jumps to the unused place where the following characters agree longest (found by the positions
+// of the word's first characters). A page has a few thousand characters: the bounded look-ahead keeps the whole thing
+// linear in practice.
 #include "documents/word_boxes.h"
 
 #include <algorithm>
@@ -17,8 +18,8 @@ constexpr std::size_t look_ahead = 48;        // characters compared at a candid
 constexpr std::size_t most_candidates = 400;  // of one word
 
 struct Piece {
-  std::size_t start = 0, end = 0;    // code points of the text
-  std::size_t dense = 0;             // index of its first character among those that are no white space
+  std::size_t start = 0, end = 0;  // code points of the text
+  std::size_t dense = 0;           // index of its first character among those that are no white space
   std::size_t size = 0;
   bool starts_line = false;
 };
@@ -78,7 +79,9 @@ std::vector<Word> align_words(std::string_view text, const std::vector<PlacedCha
   std::vector<char> used(there.size(), 0);
   const auto agreement = [&](std::size_t want, std::size_t at) {
     std::size_t n = 0;
-    while (n < look_ahead && want + n < wanted.size() && at + n < there.size() && used[at + n] == 0 && wanted[want + n] == there[at + n]) ++n;
+    while (n < look_ahead && want + n < wanted.size() && at + n < there.size() && used[at + n] == 0 &&
+           wanted[want + n] == there[at + n])
+      ++n;
     return n;
   };
 

@@ -15,8 +15,10 @@ std::vector<std::string> texts(std::string_view answer) {
 using Texts = std::vector<std::string>;
 
 TEST(Quotations, KnowsTheMarksOfManyLanguages) {
-  EXPECT_EQ(texts("a “quoted words one” b \"quoted words two\" c «quoted words three» d „quoted words four“ e 「引用引用引用引用引用引用」"),
-            (Texts{"quoted words one", "quoted words two", "quoted words three", "quoted words four", "引用引用引用引用引用引用"}));
+  EXPECT_EQ(texts("a “quoted words one” b \"quoted words two\" c «quoted words three» d „quoted words four“ e "
+                  "「引用引用引用引用引用引用」"),
+            (Texts{"quoted words one", "quoted words two", "quoted words three", "quoted words four",
+                   "引用引用引用引用引用引用"}));
 }
 
 TEST(Quotations, PositionsHoldTheMarks) {
@@ -27,16 +29,19 @@ TEST(Quotations, PositionsHoldTheMarks) {
 }
 
 TEST(Quotations, LeavesOutShortOnesInchesAndCode) {
-  EXPECT_EQ(texts("a \"short\" word; 5\" by 7\" of something; ```\nprint(\"hello world of code\")\n``` end"), Texts{"hello world of code"});
+  EXPECT_EQ(texts("a \"short\" word; 5\" by 7\" of something; ```\nprint(\"hello world of code\")\n``` end"),
+            Texts{"hello world of code"});
   EXPECT_EQ(texts("x\n```\nprint(\"hello world of code\")\n```\nend"), Texts{});
 }
 
 TEST(Quotations, BlockQuotesAreQuotations) {
-  EXPECT_EQ(texts("It says:\n\n> The fee is due\n> on the \"first day\".\n\nSo."), Texts{"The fee is due\non the \"first day\"."});
+  EXPECT_EQ(texts("It says:\n\n> The fee is due\n> on the \"first day\".\n\nSo."),
+            Texts{"The fee is due\non the \"first day\"."});
 }
 
 TEST(Quotations, AnUnclosedMarkOpensNothing) {
-  EXPECT_EQ(texts("He said \"and never stopped\n\nNext paragraph \"with a real quotation\"."), Texts{"with a real quotation"});
+  EXPECT_EQ(texts("He said \"and never stopped\n\nNext paragraph \"with a real quotation\"."),
+            Texts{"with a real quotation"});
 }
 
 }  // namespace

@@ -29,7 +29,8 @@ std::string found_text(const Document& document, const std::optional<QuoteMatch>
 }
 
 TEST(QuoteMatch, FindsAQuoteAcrossLineBreaksHyphensAndTypography) {
-  const Document document = document_of({"Nothing here.", "§ 4 The ofﬁce shall give a “rea-\nsonable”  notice\nof thirty days."});
+  const Document document =
+      document_of({"Nothing here.", "§ 4 The ofﬁce shall give a “rea-\nsonable”  notice\nof thirty days."});
   const QuoteIndex index(document);
   const auto match = index.find("The office shall give a \"reasonable\" notice of thirty days");
   ASSERT_TRUE(match);
@@ -78,7 +79,8 @@ TEST(QuoteMatch, PrefersTheClaimedPage) {
 }
 
 TEST(QuoteMatch, CrossesAPageBreak) {
-  const Document document = document_of({"The Provider shall keep all records for a per-", "iod of seven years after the end."});
+  const Document document =
+      document_of({"The Provider shall keep all records for a per-", "iod of seven years after the end."});
   const QuoteIndex index(document);
   const auto match = index.find("keep all records for a period of seven years");
   ASSERT_TRUE(match && match->second);
@@ -97,7 +99,8 @@ TEST(QuoteMatch, CrossesAPageBreakWithARunningFootAndHead) {
 }
 
 TEST(QuoteMatch, PiecesAroundAnEllipsisMatchInOrder) {
-  const Document document = document_of({"The fee is due on the first of May. It includes taxes, duties and all other charges."});
+  const Document document =
+      document_of({"The fee is due on the first of May. It includes taxes, duties and all other charges."});
   const QuoteIndex index(document);
   EXPECT_EQ(found_text(document, index.find("The fee is due … includes taxes [...] all other charges")),
             "The fee is due on the first of May. It includes taxes, duties and all other charges");
@@ -107,7 +110,8 @@ TEST(QuoteMatch, PiecesAroundAnEllipsisMatchInOrder) {
 TEST(QuoteMatch, FindsChineseAcrossLineBreaks) {
   const Document document = document_of({"第一条\n本合同自双方签字之\n日起生效，有效期为三年。"});
   const QuoteIndex index(document);
-  EXPECT_EQ(found_text(document, index.find("本合同自双方签字之日起生效,有效期为三年")), "本合同自双方签字之\n日起生效，有效期为三年");
+  EXPECT_EQ(found_text(document, index.find("本合同自双方签字之日起生效,有效期为三年")),
+            "本合同自双方签字之\n日起生效，有效期为三年");
 }
 
 TEST(QuoteMatch, IgnoresMarkdownEmphasisInTheQuote) {
@@ -129,7 +133,8 @@ TEST(QuoteMatch, IsFastOnTwoThousandPages) {
   std::vector<std::string> pages;
   for (int i = 0; i < 2000; ++i) {
     std::string text;
-    for (int k = 0; k < 60; ++k) text += "Line " + std::to_string(i * 60 + k) + " of a long document with ordinary words.\n";
+    for (int k = 0; k < 60; ++k)
+      text += "Line " + std::to_string(i * 60 + k) + " of a long document with ordinary words.\n";
     pages.push_back(text);
   }
   const QuoteIndex index(document_of(pages));

@@ -102,7 +102,8 @@ TEST(ReaderClient, GivesWordsTheirBoxesWhenColumnsAreDrawnOneAfterTheOther) {
   std::vector<test::PdfLine> lines;
   for (int column = 0; column < 2; ++column) {
     for (int i = 0; i < 20; ++i) {
-      lines.push_back({column == 0 ? 60.0 : 330.0, 80.0 + 14 * i, "the same words of column " + std::to_string(column) + " line " + std::to_string(i)});
+      lines.push_back({column == 0 ? 60.0 : 330.0, 80.0 + 14 * i,
+                       "the same words of column " + std::to_string(column) + " line " + std::to_string(i)});
     }
   }
   pdf.add_placed(lines);
@@ -118,6 +119,20 @@ TEST(ReaderClient, GivesWordsTheirBoxesWhenColumnsAreDrawnOneAfterTheOther) {
     const auto line = std::count(before.begin(), before.end(), '\n') % 20;
     EXPECT_NEAR(word.box.y1, 80 + 14 * static_cast<double>(line), 5);
   }
+}
+
+TEST(ReaderClient, ReadsChineseInsideTheSandbox) {
+  PdfWriter pdf;
+  pdf.add_chinese("672C54085540");
+  pdf.add_chinese("672C5408540C81EA7B7E5B574E4B65E58D77751F6548");
+  const TemporaryFolder folder;
+  ReaderProcess reader = ReaderProcess::open(folder.write("chinese.pdf", pdf.bytes()), options());
+  EXPECT_TRUE(reader.info().report.warnings.empty()) << "poppler-data is installed";
+  const Page page = reader.page(2);
+  EXPECT_EQ(page.text, "本合同自签字之日起生效");
+  ASSERT_EQ(page.words.size(), 11U) << "a box for each character";
+  EXPECT_NEAR(page.words[10].box.x0 - page.words[0].box.x0, 140, 1);
+  EXPECT_EQ(reader.render(2, 72).width, 612);
 }
 
 TEST(ReaderClient, SwapsTheSidesOfATurnedPage) {
@@ -142,7 +157,8 @@ TEST(ReaderClient, RendersPagesWithinBounds) {
   EXPECT_EQ(picture.width, 1224);
   EXPECT_EQ(picture.height, 1584);
   int dark = 0;
-  for (std::size_t i = 0; i < picture.pixels.size(); i += 4) dark += static_cast<unsigned char>(picture.pixels[i]) < 100 ? 1 : 0;
+  for (std::size_t i = 0; i < picture.pixels.size(); i += 4)
+    dark += static_cast<unsigned char>(picture.pixels[i]) < 100 ? 1 : 0;
   EXPECT_GT(dark, 200) << "letters are drawn";
   EXPECT_THROW(reader.render(4, 72), Error);
 
@@ -162,7 +178,8 @@ TEST(ReaderClient, TellsBadFilesApart) {
   EXPECT_EQ(outcome(folder.write("page.pdf", "<html><body>not found</body></html>")), "unsupported");
   EXPECT_EQ(outcome(folder.write("archive.pdf", std::string_view("PK\x03\x04\0\0", 6))), "unsupported");
   EXPECT_EQ(outcome(folder.write("header.pdf", "%PDF-1.7\nnothing else")), "damaged");
-  EXPECT_EQ(outcome(folder.write("binary.txt", std::string("\x01\x02\x00\x03", 4) + std::string(500, '\x02'))), "unsupported");
+  EXPECT_EQ(outcome(folder.write("binary.txt", std::string("\x01\x02\x00\x03", 4) + std::string(500, '\x02'))),
+            "unsupported");
   EXPECT_EQ(outcome(folder.write("locked.pdf", encrypted(pdf, "opensesame"))), "encrypted");
   if (geteuid() != 0) {
     const std::string secret = folder.write("secret.pdf", pdf);
@@ -243,7 +260,8 @@ TEST(ReaderClient, TurnsTheDeathOfTheChildIntoAnError) {
 TEST(ReaderClient, TheChildCannotWriteConnectOrStartPrograms) {
   const TemporaryFolder folder;
   ReaderProcess reader = ReaderProcess::open(folder.write("a.txt", "some text\n"), options());
-  for (const char* what : {"write", "socket", "fork", "program", "memory limit"}) EXPECT_EQ(reader.misbehave(what), "refused") << what;
+  for (const char* what : {"write", "socket", "fork", "program", "memory limit"})
+    EXPECT_EQ(reader.misbehave(what), "refused") << what;
   EXPECT_EQ(reader.page(1).text, "some text");
 }
 
@@ -297,11 +315,12 @@ TEST(ReaderClient, SaysWhenTheReaderIsNotThere) {
 
 TEST(ReaderClient, ReadsRealContractsAndOddFilesWhereTheyAreAtHand) {
   const std::filesystem::path data = LECTERN_SOURCE_DIR "/../shared/data";
-  if (!std::filesystem::exists(data / "pdf-odd")) GTEST_SKIP() << "no real files at ../shared/data: the test is left out";
+  if (!std::filesystem::exists(data / "pdf-odd"))
+    GTEST_SKIP() << "no real files at ../shared/data: the test is left out";
   ReadOptions how = options();
   how.cpu_s = 5;
-  for (const char* file : {"pdf-odd/ArabicCIDTrueType.pdf", "pdf-odd/noembed-identity.pdf", "pdf-odd/cid_cff.pdf", "pdf-odd/rotated.pdf",
-                           "cuad/MACY_S_INC_05_11_2020_EX_99_4_JOINT_FILING_AGREEMENT.pdf"}) {
+  for (const char* file : {"pdf-odd/ArabicCIDTrueType.pdf", "pdf-odd/noembed-identity.pdf", "pdf-odd/cid_cff.pdf",
+                           "pdf-odd/rotated.pdf", "cuad/MACY_S_INC_05_11_2020_EX_99_4_JOINT_FILING_AGREEMENT.pdf"}) {
     const Document document = read_document((data / file).string(), how);
     std::int64_t text_words = 0;
     for (const Page& page : document.pages) text_words += static_cast<std::int64_t>(page.words.size());

@@ -57,7 +57,9 @@ TEST(ReaderProtocol, RefusesFramesBeyondTheBounds) {
 
 TEST(ReaderProtocol, RefusesPathsOutsideTheFolder) {
   for (const char* path : {"../secret", "/etc/passwd", "a/../../b", ""}) {
-    EXPECT_THROW(decode_list({{"files", {{path, "code", 1}}}, {"skipped", nlohmann::json::array()}}, "/folder"), std::exception) << path;
+    EXPECT_THROW(decode_list({{"files", {{path, "code", 1}}}, {"skipped", nlohmann::json::array()}}, "/folder"),
+                 std::exception)
+        << path;
   }
 }
 

@@ -54,7 +54,8 @@ TEST(Segments, ChosenPassagesAreSortedAndJoined) {
 }
 
 TEST(Segments, ChosenPassagesOfCodeAreWholeLines) {
-  EXPECT_EQ(passages_segment_text(code(30), 1, {{1, 16, 22}}), "Document 1: a.py (excerpts from 1 of 1 part)\n\n[1:3-4]\nline 3\nline 4\n");
+  EXPECT_EQ(passages_segment_text(code(30), 1, {{1, 16, 22}}),
+            "Document 1: a.py (excerpts from 1 of 1 part)\n\n[1:3-4]\nline 3\nline 4\n");
 }
 
 }  // namespace

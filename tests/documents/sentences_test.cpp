@@ -17,7 +17,10 @@ Texts split(const std::string& text) {
   return out;
 }
 
-TEST(Sentences, EndAtTerminators) { EXPECT_EQ(split("One is here. Two is there! Is three? Yes"), (Texts{"One is here.", "Two is there!", "Is three?", "Yes"})); }
+TEST(Sentences, EndAtTerminators) {
+  EXPECT_EQ(split("One is here. Two is there! Is three? Yes"),
+            (Texts{"One is here.", "Two is there!", "Is three?", "Yes"}));
+}
 
 TEST(Sentences, AbbreviationsInitialsAndDecimalsEndNone) {
   EXPECT_EQ(split("Acme Inc. and J. Smith, e.g. in Section 3.1 of Exhibit No. 5, pay $1.50. Next."),
@@ -27,7 +30,8 @@ TEST(Sentences, AbbreviationsInitialsAndDecimalsEndNone) {
 }
 
 TEST(Sentences, LineBreaksInsideAParagraphEndNone) {
-  EXPECT_EQ(split("The agreement\nends in May.\n\nHeading\n\nIt may\nbe renewed."), (Texts{"The agreement\nends in May.", "Heading", "It may\nbe renewed."}));
+  EXPECT_EQ(split("The agreement\nends in May.\n\nHeading\n\nIt may\nbe renewed."),
+            (Texts{"The agreement\nends in May.", "Heading", "It may\nbe renewed."}));
 }
 
 TEST(Sentences, ListItemsAndHeadingsStandAlone) {

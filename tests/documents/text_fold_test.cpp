@@ -13,7 +13,9 @@ TEST(TextFold, UnifiesLigaturesWidthQuotesAndDashes) {
   EXPECT_EQ(fold("The ofﬁce “A” – №１２"), "the office 'a' - no12");
 }
 
-TEST(TextFold, KeepsCaseWhenAsked) { EXPECT_EQ(fold("Ab C", {FoldCase::keep, FoldSpace::collapse}), "Ab C"); }
+TEST(TextFold, KeepsCaseWhenAsked) {
+  EXPECT_EQ(fold("Ab C", {FoldCase::keep, FoldSpace::collapse}), "Ab C");
+}
 
 TEST(TextFold, JoinsWordsHyphenatedAtALineEnd) {
   EXPECT_EQ(fold("the agree-\n  ment and the soft\u00AD\nware"), "the agreement and the software");
@@ -25,7 +27,9 @@ TEST(TextFold, CollapsesWhiteSpaceAndDropsItBesideChinese) {
   EXPECT_EQ(fold("本合同\n自签订 之日起"), "本合同自签订之日起");
 }
 
-TEST(TextFold, ComposesCombiningMarks) { EXPECT_EQ(fold("Cafe\u0301"), fold("Caf\u00E9")); }
+TEST(TextFold, ComposesCombiningMarks) {
+  EXPECT_EQ(fold("Cafe\u0301"), fold("Caf\u00E9"));
+}
 
 TEST(TextFold, MapsEveryFoldedCharacterBackToItsSource) {
   const std::string text = "x  ﬁn e\u0301 “q";
@@ -47,7 +51,9 @@ TEST(TextFold, DroppingRemembersDashes) {
   EXPECT_EQ(folded.characters[3].joint, Joint::line_end_dash);
 }
 
-TEST(TextFold, SurvivesInvalidBytes) { EXPECT_FALSE(fold("ab\xFF\xC3 cd").empty()); }
+TEST(TextFold, SurvivesInvalidBytes) {
+  EXPECT_FALSE(fold("ab\xFF\xC3 cd").empty());
+}
 
 }  // namespace
 }  // namespace lectern::documents

@@ -1,0 +1,111 @@
+// The window: library | reader | conversation, and the status strip.
+#pragma once
+
+#include <QMainWindow>
+#include <QStringList>
+#include <QTimer>
+#include <cstdint>
+#include <optional>
+
+#include "app/workspace.h"
+
+class QLabel;
+class QSplitter;
+class QTabBar;
+
+namespace lectern::ui {
+
+class ContextMeter;
+class ConversationPane;
+class DocumentPane;
+class EngineStatus;
+class LibraryPane;
+
+struct WindowOptions {
+  QStringList sample_paths;     // what "Open the sample" adds; empty: no such button
+  bool restore_session = true;  // open the session that was open last
+};
+
+class MainWindow : public QMainWindow {
+  Q_OBJECT
+ public:
+  explicit MainWindow(app::Workspace& workspace, const WindowOptions& options = {}, QWidget* parent = nullptr);
+  ~MainWindow() override;
+
+  LibraryPane& library() { return *library_; }
+  DocumentPane& reader() { return *reader_; }
+  ConversationPane& conversation() { return *conversation_; }
+  std::int64_t session() const { return session_; }
+
+  void open_session(std::int64_t session);
+  void new_session();
+  void add_paths(const QStringList& paths);
+  /// Asks as the question box does.
+  void ask(const QString& question);
+  void stop();
+  /// Writes place, splitter and session to the workspace now (also done shortly after each change).
+  void remember_now();
+  void open_settings();
+  void open_shortcuts();
+  void choose_model();
+  void set_theme(const QString& theme);
+
+ protected:
+  void closeEvent(QCloseEvent* event) override;
+  void resizeEvent(QResizeEvent* event) override;
+  void dragEnterEvent(QDragEnterEvent* event) override;
+  void dragLeaveEvent(QDragLeaveEvent* event) override;
+  void dropEvent(QDropEvent* event) override;
+
+ private:
+  struct Waiting {
+    QString question;
+    std::int64_t parent = 0;
+  };
+  void build_layout();
+  void build_shortcuts();
+  void connect_workspace();
+  void connect_panes();
+  void show_session();
+  void ask_now(const QString& question, std::int64_t parent);
+  void ask_waiting();
+  void documents_changed();
+  void ticks_changed();
+  void measure();
+  void show_engine();
+  void show_ready();
+  void add_by_dialog();
+  void paste_files();
+  void open_model_file();
+  void export_session(std::int64_t session);
+  void open_citation(const app::Citation& citation, const std::vector<app::Citation>& all);
+  void arrange();
+  void toggle_library();
+  void next_pane();
+  void escape();
+  void restore();
+
+  app::Workspace& workspace_;
+  WindowOptions options_;
+  std::int64_t session_ = 0;
+  std::optional<Waiting> waiting_;
+  std::optional<app::ContextUse> use_;
+  bool opening_ = false;         // a session is being opened: its ticks are not a change
+  bool library_wanted_ = true;   // in a wide window
+  bool library_forced_ = false;  // shown by hand in a narrow one
+
+  QSplitter* splitter_;
+  QTabBar* tabs_;
+  LibraryPane* library_;
+  DocumentPane* reader_;
+  ConversationPane* conversation_;
+  QWidget* strip_;
+  EngineStatus* engine_status_;
+  QLabel* context_label_;
+  ContextMeter* meter_;
+  QLabel* context_words_;
+  QLabel* memory_;
+  QTimer remember_soon_, measure_soon_;
+};
+
+}  // namespace lectern::ui

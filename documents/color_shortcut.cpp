@@ -1,7 +1,7 @@
 // Text does not need colour, but poppler builds a colour transform for every ICC profile of every page it reads: 84 %
-// of the time on contracts whose pages carry a profile (66 pages: 2.7 s with it, 0.5 s without). The program's own
-// cmsCreateTransform stands before Little CMS's and asks for an empty transform (its flag "null transform") while no
-// picture is being drawn.
+// of the time on contracts whose pages carry a profile (66 pages: 2.1 s of processor time with it, 0.21 s without,
+// median of 3). The program's own cmsCreateTransform stands before Little CMS's and asks for an empty transform (its
+// flag "null transform") while no picture is being drawn.
 #include "documents/color_shortcut.h"
 
 #include <dlfcn.h>

@@ -1,8 +1,9 @@
 // The pages are folded without white space and dashes and joined into one string, so that line breaks, hyphenation and
-// page breaks vanish, and a quote is one substring search (memmem: a few milliseconds on 2,000 pages; an n-gram index
-// was not needed). A hit counts only if the dashes agree too (a hyphen at a line's end agrees with both spellings) and
-// if it begins and ends at word borders. What the search misses is tried once more across each page break with the
-// running foot and head between the two parts left out; both parts must then stand exactly.
+// page breaks vanish, and a quote is one substring search (memmem; 2,000 pages of 60 lines: 1 ms for a quote on the
+// last page; an absent quote 0.5 ms, but 440 ms where every line begins like it, all in the page-break step). A hit
+// counts only if the dashes agree too (a hyphen at a line's end agrees with both spellings) and if it begins and ends
+// at word borders. What the search misses is tried once more across each page break with the running foot and head
+// between the two parts left out; both parts must then stand exactly.
 #include "documents/quote_match.h"
 
 #include <cstring>

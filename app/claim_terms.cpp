@@ -97,9 +97,29 @@ std::vector<Raw> raw_words(std::string_view text) {
   bool boundary = true, sentence_start = true;
   std::size_t at = 0;
   const auto code = [&](std::size_t index) { return index < count ? characters[index].code : 0; };
+  const auto word_end = [&](std::size_t from) {
+    std::size_t end = from;
+    while (end < count && !is_cjk(code(end)) &&
+           (is_letter(code(end)) || is_digit(code(end)) ||
+            ((code(end) == '\'' || code(end) == 0x2019 || code(end) == 0xAD) && is_letter(code(end + 1))))) {
+      ++end;
+    }
+    return end;
+  };
+  // After a hyphen at a line's end: where the word goes on; else `from`.
+  const auto over_line_break = [&](std::size_t from) {
+    if (code(from) != '-' && code(from) != 0x2010 && code(from) != 0xAD) return from;
+    std::size_t next = from + 1;
+    bool line_break = false;
+    while (code(next) == ' ' || code(next) == '\n' || code(next) == '\r')
+      line_break = code(next++) == '\n' || line_break;
+    return line_break && is_letter(code(next)) && !is_capital(code(next)) && !is_cjk(code(next)) ? next : from;
+  };
   while (at < count) {
     const utf8proc_int32_t c = code(at);
+    const std::size_t begin = at;
     std::size_t end = at;
+    std::string joined;  // what came before a hyphen at a line's end
     Raw word;
     if (is_cjk(c)) {
       word.cjk = true;
@@ -110,10 +130,12 @@ std::vector<Raw> raw_words(std::string_view text) {
              (is_digit(code(end)) || ((code(end) == '.' || code(end) == ',') && is_digit(code(end + 1)))))
         ++end;
     } else if (is_letter(c)) {
-      while (end < count && !is_cjk(code(end)) &&
-             (is_letter(code(end)) || is_digit(code(end)) ||
-              ((code(end) == '\'' || code(end) == 0x2019 || code(end) == 0xAD) && is_letter(code(end + 1))))) {
-        ++end;
+      for (end = word_end(at); end < count;) {
+        const std::size_t next = over_line_break(end);  // "Eng-\nlish" is one word
+        if (next == end) break;
+        joined += text.substr(characters[at].offset, characters[end].offset - characters[at].offset);
+        at = next;
+        end = word_end(next);
       }
     } else {
       if (c == '%' || c == '$' || c == 0x20AC || c == 0xA3 || c == 0xFF05) {
@@ -133,12 +155,13 @@ std::vector<Raw> raw_words(std::string_view text) {
       ++at;
       continue;
     }
-    word.start = static_cast<std::int64_t>(at);
+    word.start = static_cast<std::int64_t>(begin);
     word.end = static_cast<std::int64_t>(end);
     word.capital = is_capital(c);
     word.sentence_start = sentence_start;
     word.boundary_before = boundary;
-    word.folded = fold(text.substr(characters[at].offset, characters[end].offset - characters[at].offset));
+    joined += text.substr(characters[at].offset, characters[end].offset - characters[at].offset);
+    word.folded = fold(joined);
     boundary = sentence_start = false;
     if (!word.folded.empty()) words.push_back(std::move(word));
     at = end;

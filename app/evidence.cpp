@@ -15,7 +15,9 @@ namespace lectern::app {
 namespace {
 
 constexpr std::int64_t shortest_program_quote = 24;  // code points
+constexpr int fewest_running_heads = 3;              // pages that begin with the same line
 constexpr std::int64_t heading_length = 70;          // code points
+constexpr int most_headings = 3;                     // before one sentence
 constexpr std::ptrdiff_t heading_words = 7;          // of one that ends with a full stop: "9.1 Governing law."
 
 bool looks_like_heading(std::string_view text) {
@@ -25,9 +27,18 @@ bool looks_like_heading(std::string_view text) {
   return last != '?' && last != '!' && last != ';' && last != ',' && !text.ends_with("。") && !text.ends_with("？");
 }
 
+/// The first line of a page, which many pages share.
+std::string_view head_of(const std::string& text) {
+  const std::size_t start = text.find_first_not_of(" \n\r\t");
+  if (start == std::string::npos) return {};
+  const std::size_t end = text.find('\n', start);
+  return std::string_view(text).substr(start, (end == std::string::npos ? text.size() : end) - start);
+}
+
 }  // namespace
 
 Evidence::Evidence(std::vector<EvidencePassage> passages) : passages_(std::move(passages)) {
+  find_running_heads();
   for (std::size_t passage = 0; passage < passages_.size(); ++passage) add_units(passage);
   postings_.resize(words_.size());
   for (std::size_t unit = 0; unit < units_.size(); ++unit) {
@@ -45,9 +56,31 @@ std::int32_t Evidence::intern(const std::string& stem) {
   return found->second;
 }
 
+void Evidence::find_running_heads() {
+  std::unordered_map<std::string_view, int> times;
+  for (const EvidencePassage& passage : passages_) {
+    if (const std::string_view head = head_of(passage.text); passage.start == 0 && !head.empty()) ++times[head];
+  }
+  for (const auto& [head, count] : times) {
+    if (count >= fewest_running_heads) running_heads_.emplace(head);
+  }
+}
+
 void Evidence::add_units(std::size_t passage) {
   const std::string& text = passages_[passage].text;
-  const std::vector<documents::Sentence> sentences = documents::split_sentences(text);
+  std::vector<documents::Sentence> sentences = documents::split_sentences(text);
+  if (const std::string_view head = head_of(text); !sentences.empty() && running_heads_.contains(std::string(head))) {
+    // It may have been joined with the sentence after it.
+    const std::int64_t length = documents::code_points(head);
+    sentences[0].start += length;
+    if (sentences[0].start >= sentences[0].end) {
+      sentences.erase(sentences.begin());
+    } else {
+      const std::string_view rest = documents::slice(text, sentences[0].start, sentences[0].end);
+      const std::size_t skip = rest.find_first_not_of(" \n\r\t");
+      sentences[0].start += skip == std::string_view::npos ? 0 : static_cast<std::int64_t>(skip);
+    }
+  }
   const std::vector<Term> terms = terms_of(text);
   const std::size_t token_begin = tokens_.size();
   for (const Term& term : terms) {
@@ -71,18 +104,13 @@ void Evidence::add_units(std::size_t passage) {
     unit.end = sentences[i].end;
     while (at < tokens_.size() && tokens_[at].end <= unit.start) ++at;
     unit.token_begin = unit.heading_end = at;
-    const bool heading = looks_like_heading(documents::slice(text, unit.start, unit.end));
     while (at < tokens_.size() && tokens_[at].start < unit.end) ++at;
-    if (heading && i + 1 < sentences.size()) {
+    // Headings that follow each other ("16. Disputes", "16.1 Governing law.") all stand over the sentence after them.
+    for (int joined = 0; joined < most_headings && i + 1 < sentences.size() &&
+                         looks_like_heading(documents::slice(text, sentences[i].start, sentences[i].end));
+         ++joined) {
       unit.heading_end = at;
       ++i;
-      // A number that stands alone ("9.") belongs to the heading after it.
-      if (at - unit.token_begin <= 1 && i + 1 < sentences.size() &&
-          looks_like_heading(documents::slice(text, sentences[i].start, sentences[i].end))) {
-        while (at < tokens_.size() && tokens_[at].start < sentences[i].end) ++at;
-        unit.heading_end = at;
-        ++i;
-      }
       unit.end = sentences[i].end;
       while (at < tokens_.size() && tokens_[at].start < unit.end) ++at;
     }

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "app/claim_terms.h"
@@ -66,10 +67,12 @@ class Evidence {
   EvidencePlace place(std::size_t unit, const std::unordered_map<std::int32_t, double>& wanted) const;
 
  private:
+  void find_running_heads();
   void add_units(std::size_t passage);
   std::int32_t intern(const std::string& stem);
 
   std::vector<EvidencePassage> passages_;
+  std::unordered_set<std::string> running_heads_;
   std::vector<Token> tokens_;
   std::vector<Unit> units_;
   std::vector<std::string> words_;

@@ -10,13 +10,15 @@
 namespace lectern::app {
 namespace {
 
-constexpr double saturation = 1.2;      // BM25's k1
-constexpr double length_share = 0.6;    // BM25's b
-constexpr double heading_lift = 1.0;    // of a term's weight, if it stands in the heading
-constexpr double neighbour_lift = 0.2;  // if it stands only in a sentence beside
-constexpr double passage_lift = 0.2;    // if it stands only elsewhere in the passage
+constexpr double saturation = 0.8;       // BM25's k1
+constexpr double length_share = 0.3;     // BM25's b
+constexpr double heading_lift = 0.7;     // of a term's weight, if it stands in the heading
+constexpr double neighbour_lift = 0.15;  // if it stands only in a sentence beside
+constexpr double passage_lift = 0.15;    // if it stands only elsewhere in the passage
 constexpr double number_lift = 1.15;
 constexpr double unit_lift = 1.3;
+constexpr double front_lift = 2.0;  // a document's first sentences name it, its parties and its dates
+constexpr std::size_t front_units = 6;
 
 bool asks_for_number(std::string_view question) {
   std::string lower(question);
@@ -25,6 +27,15 @@ bool asks_for_number(std::string_view question) {
        {"how many", "how much", "how long", "how often", "what date", "which date", "when ", "what percent", "how soon",
         "how old", "how far", "多少", "几", "何时", "多久"}) {
     if (lower.find(phrase) != std::string::npos) return true;
+  }
+  return false;
+}
+
+bool asks_for_front_matter(std::string_view question) {
+  for (const Term& term : terms_of(question)) {
+    for (const char* word : {"name", "title", "parti", "part", "date", "author", "sign", "who"}) {
+      if (term.text == word) return true;
+    }
   }
   return false;
 }
@@ -57,6 +68,12 @@ std::vector<EvidencePlace> best_places(const Evidence& evidence, std::string_vie
   }
   const double average_length = static_cast<double>(tokens.size()) / static_cast<double>(units.size());
   const bool number_asked = asks_for_number(question);
+  const bool front_asked = asks_for_front_matter(question);
+  std::unordered_map<int, std::size_t> first_unit;  // of each document's first page
+  for (std::size_t index = units.size(); index-- > 0;) {
+    const EvidencePassage& passage = evidence.passages()[units[index].passage];
+    if (passage.page == 1 && passage.start == 0) first_unit[passage.document] = index;
+  }
 
   std::vector<std::pair<double, std::size_t>> ranked;
   for (std::size_t index = 0; index < units.size(); ++index) {
@@ -93,9 +110,14 @@ std::vector<EvidencePlace> best_places(const Evidence& evidence, std::string_vie
         score += weight * passage_lift;
       }
     }
-    score *= 0.5 + 0.5 * covered / all_weight;
+    score *= 0.3 + 0.7 * covered / all_weight;
     if (number_asked && number) score *= number_lift;
     if (number_asked && asked_unit) score *= unit_lift;
+    if (front_asked) {
+      const auto first = first_unit.find(evidence.passages()[unit.passage].document);
+      if (first != first_unit.end() && index >= first->second && index < first->second + front_units)
+        score *= front_lift;
+    }
     ranked.emplace_back(score, index);
   }
   std::sort(ranked.begin(), ranked.end(), [](const auto& one, const auto& other) {

@@ -71,6 +71,14 @@ bool says_nothing(std::string_view sentence) {
                                 "can't find", "no information", "没有提到", "未提及", "没有说明"});
 }
 
+/// Whether the question asks for something that it does not hold itself ("which law"), unlike one for yes or no. An
+/// answer that only gives back its words says nothing.
+bool asks_for_a_thing(std::string_view question) {
+  const std::string lower = " " + lower_ascii(question);
+  return contains_any(lower, {" which ", " what ", " who ", " whom ", " whose ", " when ", " where ", " how ", " why ",
+                              " what's ", "什么", "哪", "谁", "多少", "几", "何时", "如何", "怎"});
+}
+
 const std::unordered_set<std::string>& small_talk() {
   static const std::unordered_set<std::string> words = [] {
     std::unordered_set<std::string> result;
@@ -334,6 +342,9 @@ Judgement SupportCheck::judge(std::string_view sentence, std::string_view questi
     return c.term.kind == Term::Kind::number || (c.name && !c.in_question);
   });
   if (lead_in && !has_fact && claims.size() <= 10) return judgement;
+
+  const bool echo = std::all_of(claims.begin(), claims.end(), [](const Claim& claim) { return claim.in_question; });
+  if (echo && asks_for_a_thing(question)) return judgement;
 
   judgement.verdict = Verdict::unsupported;
   std::unordered_map<std::int32_t, double> wanted;

@@ -140,6 +140,31 @@ TEST_F(SupportTest, TakesNoListNumberForAFact) {
   expect_unsupported("The seat of arbitration has 7 chairs in Vienna.");
 }
 
+TEST_F(SupportTest, LeavesAloneAnAnswerThatOnlyRepeatsTheQuestion) {
+  EXPECT_EQ(verdict("The law of the law governs this agreement.", "Which law governs this agreement?"), Verdict::no_claim);
+  // A question for yes or no is answered in its own words.
+  expect_unsupported("The Provider may terminate this Agreement for convenience.", "May the Provider terminate this Agreement for convenience?");
+}
+
+TEST(SupportCheck, JoinsWordsThatALineEndCut) {
+  const Evidence evidence({{0, 1, 0, "16. Disputes\n16.1 Seat.\nThe seat of the arbitration is Vi-\nenna and its language is Eng-\nlish.\n"}});
+  const Judgement judgement = SupportCheck(evidence).judge("The seat of the arbitration is Vienna and the language is English.", "");
+  ASSERT_EQ(judgement.verdict, Verdict::supported);
+  EXPECT_NE(judgement.place.quote.find("Eng-\nlish"), std::string::npos);
+}
+
+TEST(SupportCheck, TakesNoRunningHeadForAHeading) {
+  std::vector<EvidencePassage> pages;
+  for (int page = 1; page <= 4; ++page) {
+    pages.push_back({0, page, 0, "Northmere Ltd / Aldbrook GmbH\nClause " + std::to_string(page) + " speaks of item" +
+                                     std::string(static_cast<std::size_t>(page), 'x') + " and of its careful storage in a warehouse.\n"});
+  }
+  const Evidence evidence(pages);
+  const Judgement judgement = SupportCheck(evidence).judge("Clause 3 speaks of itemxxx and its storage.", "");
+  ASSERT_EQ(judgement.verdict, Verdict::supported);
+  EXPECT_EQ(judgement.place.quote.find("Northmere"), std::string::npos);
+}
+
 TEST(SupportCheck, WorksOnChinese) {
   const Evidence evidence({{0, 1, 0,
                             "第一条 付款\n\n甲方应当在收到发票后35天内支付款项。逾期付款的,甲方应支付利息。\n\n"

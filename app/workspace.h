@@ -73,7 +73,7 @@ class Workspace : public QObject {
   virtual void remember(std::int64_t session, const QString& key, const QString& value) = 0;
 
   // Questions
-  /// Asks after message `parent` (0: at the end of what is shown); the answer streams through the signals below.
+  /// Asks after message `parent` (0: at the end of what is shown; below 0: as a first message, beside the others); the answer streams through the signals below.
   virtual void ask(std::int64_t session, const QString& question, std::int64_t parent = 0) = 0;
   /// Answers the same question again, as a branch.
   virtual void regenerate(std::int64_t session, std::int64_t answer) = 0;

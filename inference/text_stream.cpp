@@ -24,11 +24,17 @@ std::string TextStream::finish() {
 }
 
 std::string TextStream::release() {
-  std::size_t first = std::string::npos;
-  for (const std::string& stop : stop_) first = std::min(first, held_.find(stop));
-  if (first != std::string::npos) {
+  // The one that is complete first, so that the text does not depend on how it was cut into pieces.
+  std::size_t begin = std::string::npos, end = std::string::npos;
+  for (const std::string& stop : stop_) {
+    const std::size_t found = held_.find(stop);
+    if (found == std::string::npos || found + stop.size() > end) continue;
+    begin = found + stop.size() < end ? found : std::min(begin, found);
+    end = found + stop.size();
+  }
+  if (begin != std::string::npos) {
     stopped_ = true;
-    held_.resize(first);
+    held_.resize(begin);
     return std::exchange(held_, {});
   }
   // Keep the longest end that some stop string begins with.

@@ -10,8 +10,8 @@
 
 namespace lectern::inference {
 
-/// Ends an answer before the first stop string in it; of several that begin at one place any. Text that may be the
-/// beginning of a stop string is withheld until it is known not to be.
+/// Ends an answer before the stop string that is complete first. Text that may be the beginning of a stop string is
+/// withheld until it is known not to be. The text shown in all does not depend on how the bytes are cut into pieces.
 class TextStream {
  public:
   explicit TextStream(std::vector<std::string> stop = {});

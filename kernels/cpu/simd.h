@@ -96,6 +96,19 @@ inline void store_halves(float* out, uint32_t two) {
 inline float half_to_f32(uint16_t h) {
   return _cvtsh_ss(h);
 }
+/// Lane i is the sum of the lanes of x[i].
+inline F32 sums_of(const F32 (&x)[16]) {
+  F32 four[4];  // four[i], in each quarter: parts of the sums of x[4i..4i+3]
+  for (int i = 0; i < 4; ++i) {
+    const F32* v = x + 4 * i;
+    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(v[0], v[1]) + _mm512_unpackhi_ps(v[0], v[1]));
+    const __m512d b = _mm512_castps_pd(_mm512_unpacklo_ps(v[2], v[3]) + _mm512_unpackhi_ps(v[2], v[3]));
+    four[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b)) + _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+  }
+  const F32 c = _mm512_shuffle_f32x4(four[0], four[1], 0x88) + _mm512_shuffle_f32x4(four[0], four[1], 0xdd);
+  const F32 d = _mm512_shuffle_f32x4(four[2], four[3], 0x88) + _mm512_shuffle_f32x4(four[2], four[3], 0xdd);
+  return _mm512_shuffle_f32x4(c, d, 0x88) + _mm512_shuffle_f32x4(c, d, 0xdd);
+}
 inline F32 odd_lanes(F32 x) {
   return _mm512_maskz_mov_ps(0xaaaa, x);
 }  // the others zero
@@ -202,6 +215,16 @@ inline void store_halves(float* out, uint32_t two) {
 }
 inline float half_to_f32(uint16_t h) {
   return _cvtsh_ss(h);
+}
+inline F32 sums_of(const F32 (&x)[8]) {
+  F32 four[2];
+  for (int i = 0; i < 2; ++i) {
+    const F32* v = x + 4 * i;
+    const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(v[0], v[1]) + _mm256_unpackhi_ps(v[0], v[1]));
+    const __m256d b = _mm256_castps_pd(_mm256_unpacklo_ps(v[2], v[3]) + _mm256_unpackhi_ps(v[2], v[3]));
+    four[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b)) + _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+  }
+  return _mm256_permute2f128_ps(four[0], four[1], 0x20) + _mm256_permute2f128_ps(four[0], four[1], 0x31);
 }
 inline F32 odd_lanes(F32 x) {
   return _mm256_blend_ps(_mm256_setzero_ps(), x, 0xaa);
@@ -328,6 +351,11 @@ inline void store_halves(float* out, uint32_t two) {
 }
 inline F32 load_half(const uint16_t* p) {
   return F32{half_to_f32(p[0]), half_to_f32(p[1]), half_to_f32(p[2]), half_to_f32(p[3])};
+}
+inline F32 sums_of(const F32 (&x)[4]) {
+  F32 sums;
+  for (int i = 0; i < 4; ++i) sums[i] = (x[i][0] + x[i][2]) + (x[i][1] + x[i][3]);
+  return sums;
 }
 inline F32 odd_lanes(F32 x) {
   return F32{0, x[1], 0, x[3]};

@@ -216,32 +216,65 @@ void attention_rows(const AttentionArguments& a, int64_t kv_head, int64_t first,
 
 // ---- decode ----
 
+/// scores[g, j] = q[g] . keys[j]. As many keys as there are lanes meet a query at once, so that their sums over lanes
+/// are formed together; `copy` [lanes, padded + lanes] holds them as f32.
 template <class Element>
 void score_strip(const Element* keys, int64_t slots, int64_t dim, const float* q, int64_t padded, int64_t group,
-                 float* scores) {
-  for (int64_t j = 0; j < slots; ++j) {
-    const Element* key = keys + j * dim;
-    for (int64_t g = 0; g < group; ++g) {
-      F32 s = zero();
+                 float* copy, float* scores) {
+  for (int64_t j = 0; j < slots; j += lanes) {
+    const int64_t count = smaller(lanes, slots - j);
+    for (int64_t i = 0; i < lanes; ++i)  // past the end: the last key again; its scores are not stored
       for (int64_t d = 0; d < dim; d += lanes)
-        s = fma(load_kv(key + d, smaller(lanes, dim - d)), load(q + g * padded + d), s);
-      scores[g * kv_page_tokens + j] = sum(s);
+        store(copy + i * (padded + lanes) + d,
+              load_kv(keys + (j + smaller(i, count - 1)) * dim + d, smaller(lanes, dim - d)));
+    for (int64_t g = 0; g < group; ++g) {
+      F32 sums[lanes];
+      for (F32& sum_of_key : sums) sum_of_key = zero();
+      for (int64_t d = 0; d < padded; d += lanes) {
+        const F32 query = load(q + g * padded + d);
+        for (int i = 0; i < lanes; ++i) sums[i] = fma(query, load(copy + i * (padded + lanes) + d), sums[i]);
+      }
+      store_upto(scores + g * kv_page_tokens + j, sums_of(sums), count);
     }
   }
 }
 
-/// out[g][d..] for `heads` query heads and one vector of dimensions.
-template <class Element, int heads>
+/// out[g][d..] += weights . values for `heads` query heads and `vectors` vectors of dimensions, the last of which may
+/// be short.
+template <class Element, int heads, int vectors>
 void weigh_values(const Element* values, int64_t slots, int64_t dim, int64_t d, const float* weights, float* out,
                   int64_t out_stride) {
-  const int64_t n = smaller(lanes, dim - d);
-  F32 sums[heads];
-  for (int g = 0; g < heads; ++g) sums[g] = zero();
+  const int64_t n = smaller(lanes, dim - d - (vectors - 1) * lanes);
+  F32 sums[heads][vectors];
+  for (int g = 0; g < heads; ++g)
+    for (int v = 0; v < vectors; ++v)
+      sums[g][v] = load_upto(out + g * out_stride + d + v * lanes, v + 1 < vectors ? lanes : n);
   for (int64_t j = 0; j < slots; ++j) {
-    const F32 value = load_kv(values + j * dim + d, n);
-    for (int g = 0; g < heads; ++g) sums[g] = fma(value, set1(weights[g * kv_page_tokens + j]), sums[g]);
+    F32 value[vectors];
+    for (int v = 0; v < vectors; ++v) value[v] = load_kv(values + j * dim + d + v * lanes, v + 1 < vectors ? lanes : n);
+    for (int g = 0; g < heads; ++g) {
+      const F32 weight = set1(weights[g * kv_page_tokens + j]);
+      for (int v = 0; v < vectors; ++v) sums[g][v] = fma(value[v], weight, sums[g][v]);
+    }
   }
-  for (int g = 0; g < heads; ++g) store_upto(out + g * out_stride + d, sums[g], n);
+  for (int g = 0; g < heads; ++g)
+    for (int v = 0; v < vectors; ++v)
+      store_upto(out + g * out_stride + d + v * lanes, sums[g][v], v + 1 < vectors ? lanes : n);
+}
+
+/// Runs of slots small enough for the L1 cache, as every vector of dimensions passes over them again.
+template <class Element, int heads>
+void weigh_heads(const Element* values, int64_t slots, int64_t dim, const float* weights, float* out, int64_t stride) {
+  for (int g = 0; g < heads; ++g)
+    for (int64_t d = 0; d < dim; ++d) out[g * stride + d] = 0.0f;
+  for (int64_t j = 0; j < slots; j += 32) {
+    const int64_t count = smaller(32, slots - j);
+    const Element* from = values + j * dim;
+    int64_t d = 0;
+    for (; d + 2 * lanes <= dim; d += 2 * lanes)
+      weigh_values<Element, heads, 2>(from, count, dim, d, weights + j, out, stride);
+    for (; d < dim; d += lanes) weigh_values<Element, heads, 1>(from, count, dim, d, weights + j, out, stride);
+  }
 }
 
 template <class Element>
@@ -250,11 +283,12 @@ void strip_of(const AttentionArguments& a, const Element* keys, const Element* v
   const int64_t dim = a.kv.head_dim, padded = padded_to_lanes(dim), group = a.query_heads / a.kv.heads;
   float* scores = scratch;                      // [group, 256]
   float* q = scratch + group * kv_page_tokens;  // [group, padded], scaled
+  float* copy = q + group * padded;             // [lanes, padded + lanes]: a stride that is no power of two
   for (int64_t g = 0; g < group; ++g) {
     const float* from = a.q + (kv_head * group + g) * dim;
     for (int64_t d = 0; d < padded; ++d) q[g * padded + d] = d < dim ? from[d] * a.scale : 0.0f;
   }
-  score_strip(keys, slots, dim, q, padded, group, scores);
+  score_strip(keys, slots, dim, q, padded, group, copy, scores);
   for (int64_t g = 0; g < group; ++g) {
     float* row = scores + g * kv_page_tokens;
     float largest = row[0];
@@ -267,13 +301,15 @@ void strip_of(const AttentionArguments& a, const Element* keys, const Element* v
     partials[g * stride] = largest;
     partials[g * stride + 1] = sum(sums);
   }
-  for (int64_t d = 0; d < dim; d += lanes) {
-    int64_t g = 0;
-    for (; g + 4 <= group; g += 4)
-      weigh_values<Element, 4>(values, slots, dim, d, scores + g * kv_page_tokens, partials + g * stride + 2, stride);
-    for (; g < group; ++g)
-      weigh_values<Element, 1>(values, slots, dim, d, scores + g * kv_page_tokens, partials + g * stride + 2, stride);
+  const auto weights = [&](int64_t g) { return scores + g * kv_page_tokens; };
+  const auto out = [&](int64_t g) { return partials + g * stride + 2; };
+  int64_t g = 0;
+  for (; g + 4 <= group; g += 4) weigh_heads<Element, 4>(values, slots, dim, weights(g), out(g), stride);
+  if (group - g == 3) {
+    weigh_heads<Element, 3>(values, slots, dim, weights(g), out(g), stride);
+    g += 3;
   }
+  for (; g < group; ++g) weigh_heads<Element, 1>(values, slots, dim, weights(g), out(g), stride);
 }
 
 void attention_strip(const AttentionArguments& a, int64_t kv_head, int64_t page, int64_t slots, float* scratch,

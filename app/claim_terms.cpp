@@ -468,7 +468,8 @@ std::vector<Term> terms_of(std::string_view text) {
       terms.back().end = word.end;
       continue;
     }
-    if (negators().contains(word.folded) && !idiom_without_negation(words, at)) reach = 5;
+    if (negators().contains(word.folded) && !idiom_without_negation(words, at))
+      reach = word.folded == "without" ? 2 : 5;
     const bool is_stop = stop_words().contains(word.folded);
     term.stop = is_stop || negators().contains(word.folded);
     term.text = term.stop ? word.folded : stem(word.folded);

@@ -1,7 +1,9 @@
 // The sentence is reduced to terms (claim_terms.h). Sentences of the text that share its rare terms are candidates;
 // each must pass all of these, the first that does is the proof:
 //   weight     the shared terms carry most of the IDF weight of the sentence, and of what it adds to the question
-//   numbers    each number stands in the candidate, with the same unit ("60 days" is not proved by "60 hours")
+//   numbers    each number stands in the candidate, with the same unit ("60 days" is not proved by "60 hours"), and
+//   near the words
+//              that the sentence says it of
 //   names      each capitalised word stands there ("Federal Trade Commission" is not proved by "laws of the State of
 //   Delaware") negation   no shared term is negated on one side only opposites  "before" is not proved by "after",
 //   "minimum" not by "maximum" order      "the Client notifies the Provider" is not proved by "the Provider notifies
@@ -20,11 +22,13 @@
 namespace lectern::app {
 namespace {
 
-constexpr double enough_weight = 0.6;        // of the sentence's terms
+constexpr double enough_weight = 0.66;       // of the sentence's terms
 constexpr double enough_weight_short = 0.7;  // of a sentence of at most four terms
 constexpr double enough_weight_cjk = 0.7;    // bigrams of a changed name overlap the words around it
 constexpr double enough_new_weight = 0.55;   // of the terms that the question did not bring
 constexpr double enough_of_question = 0.4;   // of the question's terms, for a bare answer
+constexpr double most_foreign_weight =
+    0.4;  // of the words that stand nearer to a measure which the sentence does not mention
 constexpr std::size_t bare_answer_terms = 3;
 constexpr std::size_t candidates_tried = 12;
 constexpr double neighbour_share = 0.5;  // a term that stands only in the next sentence counts half
@@ -204,6 +208,42 @@ class Comparison {
     return true;
   }
 
+  /// Where the candidate holds several measures ("after twelve months ... by notice of 180 days"), the words of the
+  /// claim must stand nearer to its own than to one that it does not mention: else "the notice is twelve months" would
+  /// pass.
+  bool numbers_belong(const std::vector<Claim>& claims) const {
+    std::vector<std::pair<std::size_t, bool>> measures;  // token, mentioned by the claim
+    for (std::size_t at = begin_; at < end_; ++at) {
+      const Evidence::Token& token = evidence_.tokens()[at];
+      if (token.kind != Term::Kind::number || token.unit < 0) continue;
+      const bool mentioned = std::any_of(claims.begin(), claims.end(), [&](const Claim& claim) {
+        return claim.term.kind == Term::Kind::number && claim.id == token.id;
+      });
+      measures.emplace_back(at, mentioned);
+    }
+    const auto is_mentioned = [](const auto& measure) { return measure.second; };
+    if (std::none_of(measures.begin(), measures.end(), is_mentioned)) return true;
+    double own = 0, others = 0;
+    for (const Claim& claim : claims) {
+      if (claim.term.kind == Term::Kind::number || claim.weight <= 0 || claim.id < 0 || is_unit(claim.term.text))
+        continue;
+      std::size_t nearest = SIZE_MAX;
+      bool nearest_is_own = true;
+      for (std::size_t at = begin_; at < end_; ++at) {
+        if (evidence_.tokens()[at].id != claim.id) continue;
+        for (const auto& [place, mentioned] : measures) {
+          const std::size_t distance = place > at ? place - at : at - place;
+          if (distance < nearest || (distance == nearest && mentioned)) {
+            nearest = distance;
+            nearest_is_own = mentioned;
+          }
+        }
+      }
+      if (nearest != SIZE_MAX) (nearest_is_own ? own : others) += claim.weight;
+    }
+    return others <= most_foreign_weight * (own + others);
+  }
+
   bool names_agree(const std::vector<Claim>& claims) const {
     return std::all_of(claims.begin(), claims.end(),
                        [&](const Claim& claim) { return !claim.name || share(claim) >= 1; });
@@ -292,6 +332,16 @@ class Comparison {
   bool holds_unit(const std::string& unit) const {
     const std::vector<Term> terms = terms_of(unit);
     return !terms.empty() && holds(evidence_.id(terms[0].text));
+  }
+  static bool is_unit(const std::string& stem) {
+    static const std::unordered_set<std::string> units = [] {
+      std::unordered_set<std::string> result;
+      for (const Term& term : terms_of("seconds minutes hours days weeks months years percent dollars euros pounds")) {
+        result.insert(term.text);
+      }
+      return result;
+    }();
+    return units.contains(stem);
   }
   static bool is_party(const Claim& claim) {
     return claim.term.capital && claim.term.kind == Term::Kind::word && claim.id >= 0;
@@ -386,8 +436,8 @@ Judgement SupportCheck::judge(std::string_view sentence, std::string_view questi
       if (!claim.in_question) added += share;
     }
     if (weight < enough * all_weight || added < enough_new_weight * new_weight) continue;
-    if (!comparison.numbers_agree(claims) || !comparison.names_agree(claims) || !comparison.negations_agree(claims) ||
-        !comparison.no_opposites(claims) || !comparison.order_agrees(claims)) {
+    if (!comparison.numbers_agree(claims) || !comparison.numbers_belong(claims) || !comparison.names_agree(claims) ||
+        !comparison.negations_agree(claims) || !comparison.no_opposites(claims) || !comparison.order_agrees(claims)) {
       continue;
     }
     if (bare && !asked_ids.empty() && comparison.question_share(asked_ids) < enough_of_question) continue;

@@ -102,6 +102,25 @@ TEST_F(SupportTest, RefusesOtherNumbersUnitsAndDates) {
   expect_unsupported("The term ends on October 31, 2009.");
 }
 
+TEST(SupportCheck, RefusesANumberThatTheTextSaysOfSomethingElse) {
+  const Evidence evidence(
+      {{0, 8, 0,
+        "14.2 Termination for convenience. After the first twelve (12) months the Client may "
+        "terminate this Agreement at "
+        "any time without cause by written notice of one hundred and eighty (180) days.\n\n"
+        "14.4 Repeated failure. The Client may terminate this Agreement by written notice of thirty (30) days if the "
+        "availability has been below 98 per cent in three (3) calendar months within a period of twelve (12) "
+        "months.\n"}});
+  const SupportCheck check(evidence);
+  EXPECT_EQ(check.judge("The notice period is 12 months.", "").verdict, Verdict::unsupported);
+  EXPECT_EQ(check.judge("The notice period is 3 months and the notice period is 12 months.", "").verdict,
+            Verdict::unsupported);
+  EXPECT_EQ(check.judge("The written notice is 180 days.", "").verdict, Verdict::supported);
+  EXPECT_EQ(check.judge("The Client may terminate after the first twelve months.", "").verdict, Verdict::supported);
+  EXPECT_EQ(check.judge("After 12 months the Client may terminate by written notice of 180 days.", "").verdict,
+            Verdict::supported);
+}
+
 TEST_F(SupportTest, RefusesExchangedParties) {
   expect_unsupported("The Client shall inform the Provider of a Security Incident within 24 hours.");
   expect_unsupported("The Client shall maintain professional liability insurance of at least EUR 2,000,000 per claim.");
@@ -141,14 +160,19 @@ TEST_F(SupportTest, TakesNoListNumberForAFact) {
 }
 
 TEST_F(SupportTest, LeavesAloneAnAnswerThatOnlyRepeatsTheQuestion) {
-  EXPECT_EQ(verdict("The law of the law governs this agreement.", "Which law governs this agreement?"), Verdict::no_claim);
+  EXPECT_EQ(verdict("The law of the law governs this agreement.", "Which law governs this agreement?"),
+            Verdict::no_claim);
   // A question for yes or no is answered in its own words.
-  expect_unsupported("The Provider may terminate this Agreement for convenience.", "May the Provider terminate this Agreement for convenience?");
+  expect_unsupported("The Provider may terminate this Agreement for convenience.",
+                     "May the Provider terminate this Agreement for convenience?");
 }
 
 TEST(SupportCheck, JoinsWordsThatALineEndCut) {
-  const Evidence evidence({{0, 1, 0, "16. Disputes\n16.1 Seat.\nThe seat of the arbitration is Vi-\nenna and its language is Eng-\nlish.\n"}});
-  const Judgement judgement = SupportCheck(evidence).judge("The seat of the arbitration is Vienna and the language is English.", "");
+  const Evidence evidence(
+      {{0, 1, 0,
+        "16. Disputes\n16.1 Seat.\nThe seat of the arbitration is Vi-\nenna and its language is Eng-\nlish.\n"}});
+  const Judgement judgement =
+      SupportCheck(evidence).judge("The seat of the arbitration is Vienna and the language is English.", "");
   ASSERT_EQ(judgement.verdict, Verdict::supported);
   EXPECT_NE(judgement.place.quote.find("Eng-\nlish"), std::string::npos);
 }
@@ -156,8 +180,10 @@ TEST(SupportCheck, JoinsWordsThatALineEndCut) {
 TEST(SupportCheck, TakesNoRunningHeadForAHeading) {
   std::vector<EvidencePassage> pages;
   for (int page = 1; page <= 4; ++page) {
-    pages.push_back({0, page, 0, "Northmere Ltd / Aldbrook GmbH\nClause " + std::to_string(page) + " speaks of item" +
-                                     std::string(static_cast<std::size_t>(page), 'x') + " and of its careful storage in a warehouse.\n"});
+    pages.push_back({0, page, 0,
+                     "Northmere Ltd / Aldbrook GmbH\nClause " + std::to_string(page) + " speaks of item" +
+                         std::string(static_cast<std::size_t>(page), 'x') +
+                         " and of its careful storage in a warehouse.\n"});
   }
   const Evidence evidence(pages);
   const Judgement judgement = SupportCheck(evidence).judge("Clause 3 speaks of itemxxx and its storage.", "");

@@ -62,6 +62,11 @@ QString place_words(const app::Citation& citation) {
   return AnswerText::tr("p. %1").arg(citation.page);
 }
 
+QString quote_words(const app::Citation& citation) {
+  static const QRegularExpression cut(QStringLiteral("(?<=\\p{L})[-\u00ad]\\s*\\n\\s*(?=\\p{Ll})"));
+  return QString::fromStdString(citation.quote).remove(cut).simplified();
+}
+
 QString chip_label(const app::Citation& citation, const QString& main_document) {
   const QString head = QStringLiteral("%1 %2 · ");
   switch (citation.status) {
@@ -98,7 +103,7 @@ QString chip_tooltip(const app::Citation& citation) {
       break;
     case app::CitationStatus::absent: state = AnswerText::tr("Not in the documents: no such words were found."); break;
   }
-  QString quote = QString::fromStdString(citation.quote).simplified();
+  QString quote = quote_words(citation);
   if (quote.size() > 600) quote = quote.left(600) + QStringLiteral("…");
   QString html = QStringLiteral("<div style='max-width:360px'>“%1”</div><div><b>%2</b></div>")
                      .arg(quote.toHtmlEscaped(), state.toHtmlEscaped());
@@ -175,7 +180,7 @@ void AnswerText::render_tail() {
 
 void AnswerText::show_message(const app::Message& message) {
   frame_.stop();
-  finished_ = true;
+  finished_ = message.state != app::MessageState::partial;
   source_ = QString::fromStdString(message.text);
   bytes_ = source_.toUtf8();
   citations_ = message.citations;
@@ -184,7 +189,10 @@ void AnswerText::show_message(const app::Message& message) {
   for (const app::Citation& citation : citations_) {
     if (main_document_.isEmpty()) main_document_ = QString::fromStdString(citation.document);
   }
-  render_all();
+  if (finished_) return render_all();
+  document()->clear();
+  stable_bytes_ = stable_position_ = 0;
+  render_tail();
 }
 
 void AnswerText::render_all() {

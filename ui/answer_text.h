@@ -17,6 +17,8 @@ QString chip_label(const app::Citation& citation, const QString& main_document);
 /// The quote, its state in words, document and page.
 QString chip_tooltip(const app::Citation& citation);
 QString place_words(const app::Citation& citation);
+/// The quote on one line, words that were cut at a line end joined.
+QString quote_words(const app::Citation& citation);
 
 class AnswerText : public QTextBrowser, public QTextObjectInterface {
   Q_OBJECT

@@ -8,6 +8,7 @@
 #include <QFrame>
 #include <QHBoxLayout>
 #include <QLabel>
+#include <QProgressBar>
 #include <QPushButton>
 #include <QToolButton>
 #include <QVBoxLayout>
@@ -39,6 +40,7 @@ QLabel* line(QWidget* parent, const char* object, const char* role) {
 AnswerView::AnswerView(QWidget* parent)
     : QWidget(parent),
       progress_(line(this, "answer_progress", "secondary")),
+      bar_(new QProgressBar(this)),
       text_(new AnswerText(this)),
       notice_(new QFrame(this)),
       problem_(new QLabel(notice_)),
@@ -54,6 +56,11 @@ AnswerView::AnswerView(QWidget* parent)
       actions_(new QWidget(footer_)) {
   setObjectName(QStringLiteral("answer_view"));
   counts_->setTextFormat(Qt::RichText);
+  bar_->setTextVisible(false);
+  bar_->setRange(0, 1000);
+  bar_->setFixedHeight(3);
+  bar_->setAccessibleName(tr("Reading"));
+  bar_->hide();
   passages_title_->setText(tr("Passages that bear on the question"));
   passages_title_->setFont(interface_font(11, QFont::DemiBold));
 
@@ -68,7 +75,7 @@ AnswerView::AnswerView(QWidget* parent)
   auto* notice = new QHBoxLayout(notice_);
   notice->setContentsMargins(12, 8, 8, 8);
   notice->addWidget(problem_, 1);
-  notice->addWidget(retry_, 0, Qt::AlignTop);
+  notice->addWidget(retry_, 0, Qt::AlignVCenter);
 
   auto* hairline = new QFrame(footer_);
   hairline->setObjectName(QStringLiteral("hairline"));
@@ -102,6 +109,7 @@ AnswerView::AnswerView(QWidget* parent)
   layout->setContentsMargins(0, 0, 0, 0);
   layout->setSpacing(6);
   layout->addWidget(progress_);
+  layout->addWidget(bar_);
   layout->addWidget(text_);
   layout->addWidget(notice_);
   layout->addWidget(footer_);
@@ -127,21 +135,25 @@ void AnswerView::show_reading(std::int64_t read, std::int64_t total, double seco
   QString sentence = total > 0 ? tr("Reading %1 of %2 tokens").arg(grouped(read), grouped(total)) : tr("Reading…");
   if (seconds_left >= 0) sentence += QStringLiteral(" · ") + tr("%1 left").arg(duration_words(seconds_left));
   show_waiting(sentence);
+  bar_->setValue(total > 0 ? static_cast<int>(1000 * read / total) : 0);
+  bar_->setVisible(total > 0);
 }
 
 void AnswerView::show_waiting(const QString& sentence) {
   progress_->setText(sentence);
-  progress_->show();
+  progress_->setVisible(!sentence.isEmpty());
+  bar_->hide();
 }
 
 void AnswerView::append_text(const QString& text) {
-  if (progress_->isVisibleTo(this)) progress_->hide();
+  show_waiting({});
+  text_->show();
   text_->append_text(text);
 }
 
 void AnswerView::show_message(const app::Message& message) {
   message_ = message;
-  progress_->hide();
+  show_waiting({});
   text_->show_message(message);
   text_->setVisible(!message.text.empty());
   const bool failed = message.state == app::MessageState::failed;
@@ -150,7 +162,7 @@ void AnswerView::show_message(const app::Message& message) {
     problem_->setText(message.problem.empty() ? tr("The answer failed.") : QString::fromStdString(message.problem));
   }
   if (message.state == app::MessageState::partial) {
-    show_waiting(tr("Answering…"));
+    if (message.text.empty()) show_waiting(tr("Answering…"));
     footer_->hide();
     return;
   }

@@ -8,6 +8,7 @@
 
 class QFrame;
 class QLabel;
+class QProgressBar;
 class QPushButton;
 class QToolButton;
 class QVBoxLayout;
@@ -47,6 +48,7 @@ class AnswerView : public QWidget {
 
   app::Message message_;
   QLabel* progress_;
+  QProgressBar* bar_;
   AnswerText* text_;
   QFrame* notice_;
   QLabel* problem_;

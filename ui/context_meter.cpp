@@ -15,12 +15,23 @@ namespace lectern::ui {
 
 namespace {
 
-QColor part_colour(std::size_t index, bool dark) {
-  static const QColor light_colours[] = {QColor(0x5b86b8), QColor(0x7fa99b), QColor(0xd8c9ab),
-                                         QColor(0xa58fb5), QColor(0xc99a7c), QColor(0x8fa3ad)};
-  static const QColor dark_colours[] = {QColor(0x5b8fc4), QColor(0x6ea391), QColor(0x6e634c),
-                                        QColor(0x8b76a0), QColor(0x9a735a), QColor(0x66808c)};
-  return (dark ? dark_colours : light_colours)[index % 6];
+// Names of parts that are no documents (workspace.h).
+const QString instructions = QStringLiteral("instructions"), conversation = QStringLiteral("conversation");
+
+QColor part_colour(const QString& name, std::size_t document, const Theme& theme) {
+  static const QColor light_colours[] = {QColor(0x5b86b8), QColor(0x7fa99b), QColor(0xa58fb5), QColor(0xc99a7c),
+                                         QColor(0x8fa3ad)};
+  static const QColor dark_colours[] = {QColor(0x5b8fc4), QColor(0x6ea391), QColor(0x8b76a0), QColor(0x9a735a),
+                                        QColor(0x66808c)};
+  if (name == instructions) return theme.hint;
+  if (name == conversation) return theme.dark ? QColor(0x6e634c) : QColor(0xd8c9ab);
+  return (theme.dark ? dark_colours : light_colours)[document % 5];
+}
+
+QString part_name(const QString& name) {
+  if (name == instructions) return ContextMeter::tr("instructions");
+  if (name == conversation) return ContextMeter::tr("conversation");
+  return name;
 }
 
 }  // namespace
@@ -60,11 +71,13 @@ void ContextMeter::paintEvent(QPaintEvent*) {
   const double whole = static_cast<double>(std::max(use_.window, total()));
   if (whole <= 0) return;
   double left = 0;
+  std::size_t documents = 0;
   for (std::size_t i = 0; i < use_.parts.size(); ++i) {
     const double width = static_cast<double>(use_.parts[i].tokens) / whole * bar.width();
-    QColor colour = use_.fits ? part_colour(i, theme.dark) : theme.elsewhere;
+    QColor colour = use_.fits ? part_colour(use_.parts[i].name, documents, theme) : theme.elsewhere;
     if (!use_.parts[i].kept) colour.setAlphaF(0.55F);
     painter.fillRect(QRectF(left, bar.top(), std::max(0.0, width - 1), bar.height()), colour);
+    if (use_.parts[i].name != instructions && use_.parts[i].name != conversation) ++documents;
     left += width;
   }
 }
@@ -77,7 +90,7 @@ QString ContextMeter::tooltip_at(int x) const {
     left += static_cast<double>(part.tokens) / whole * width();
     if (x < left) {
       return QStringLiteral("%1\n%2 · %3")
-          .arg(part.name, tr("%1 tokens").arg(grouped(part.tokens)),
+          .arg(part_name(part.name), tr("%1 tokens").arg(grouped(part.tokens)),
                part.kept ? tr("kept: costs nothing") : tr("not read yet"));
     }
   }

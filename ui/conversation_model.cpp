@@ -16,6 +16,7 @@ void ConversationModel::add_question(const QString& text) {
   app::Message message;
   message.role = inference::Role::user;
   message.text = text.toStdString();
+  message.parent = messages_.empty() ? 0 : messages_.back().id;
   beginInsertRows({}, rowCount(), rowCount());
   messages_.push_back(std::move(message));
   endInsertRows();
@@ -77,7 +78,7 @@ int ConversationModel::rowCount(const QModelIndex& parent) const {
 }
 
 QVariant ConversationModel::data(const QModelIndex& index, int role) const {
-  if (!checkIndex(index, CheckIndexOption::IndexIsValid)) return {};
+  if (!index.isValid() || !checkIndex(index)) return {};
   const app::Message& m = message(index.row());
   switch (role) {
     case Qt::DisplayRole: return QString::fromStdString(m.text);

@@ -6,8 +6,10 @@
 #include <QFrame>
 #include <QHBoxLayout>
 #include <QLabel>
+#include <QPushButton>
 #include <QScrollArea>
 #include <QScrollBar>
+#include <QStyle>
 #include <QToolButton>
 #include <QVBoxLayout>
 
@@ -21,6 +23,8 @@
 namespace lectern::ui {
 
 namespace {
+
+constexpr int margin_px = 20;
 
 /// The own question at the right, as wide as its text up to most of the column.
 class QuestionBubble : public QWidget {
@@ -69,7 +73,7 @@ ConversationPane::ConversationPane(QWidget* parent)
       waiting_(new QLabel(messages_)),
       notice_(new QFrame(this)),
       notice_text_(new QLabel(notice_)),
-      notice_button_(new QToolButton(notice_)),
+      notice_button_(new QPushButton(notice_)),
       box_(new QuestionBox(this)) {
   setObjectName(QStringLiteral("conversation_pane"));
   setAttribute(Qt::WA_StyledBackground);
@@ -90,7 +94,7 @@ ConversationPane::ConversationPane(QWidget* parent)
   bar_layout->addWidget(export_);
 
   messages_->setObjectName(QStringLiteral("messages"));
-  column_->setContentsMargins(20, 16, 20, 16);
+  column_->setContentsMargins(margin_px, 16, margin_px, 16);
   column_->setSpacing(14);
   hint_->setWordWrap(true);
   hint_->setAlignment(Qt::AlignCenter);
@@ -117,6 +121,7 @@ ConversationPane::ConversationPane(QWidget* parent)
   notice_text_->setWordWrap(true);
   notice_text_->setProperty("role", QStringLiteral("problem"));
   notice_button_->setObjectName(QStringLiteral("notice_button"));
+  notice_button_->setAccessibleName(tr("Choose a model"));
   auto* notice_layout = new QHBoxLayout(notice_);
   notice_layout->setContentsMargins(12, 6, 6, 6);
   notice_layout->addWidget(notice_text_, 1);
@@ -146,7 +151,7 @@ ConversationPane::ConversationPane(QWidget* parent)
     if (AnswerView* view = answer(row)) view->append_text(text);
   });
   connect(export_, &QToolButton::clicked, this, &ConversationPane::export_requested);
-  connect(notice_button_, &QToolButton::clicked, this, &ConversationPane::notice_action);
+  connect(notice_button_, &QPushButton::clicked, this, &ConversationPane::notice_action);
   connect(box_, &QuestionBox::edit_last_requested, this, [this] {
     if (model_->last_question() >= 0) edit_question(model_->last_question());
   });
@@ -154,6 +159,9 @@ ConversationPane::ConversationPane(QWidget* parent)
   connect(bar_of, &QScrollBar::valueChanged, this,
           [this, bar_of](int value) { follow_ = value >= bar_of->maximum() - 24; });
   connect(bar_of, &QScrollBar::rangeChanged, this, [this, bar_of](int, int maximum) {
+    // The bar takes its width from the margin, so that no line is broken anew when it comes.
+    const int right = maximum > 0 ? margin_px - bar_of->sizeHint().width() : margin_px;
+    if (column_->contentsMargins().right() != right) column_->setContentsMargins(margin_px, 16, right, 16);
     if (follow_) bar_of->setValue(maximum);
   });
   set_title({});
@@ -168,10 +176,16 @@ void ConversationPane::set_exportable(bool exportable) {
   export_->setVisible(exportable);
 }
 
-void ConversationPane::show_notice(const QString& sentence, const QString& action) {
+void ConversationPane::show_notice(const QString& sentence, const QString& action, Notice kind) {
+  notice_->setProperty("calm", kind == Notice::calm ? QStringLiteral("true") : QStringLiteral("false"));
+  notice_text_->setProperty("role", kind == Notice::calm ? QString() : QStringLiteral("problem"));
+  for (QWidget* widget : {static_cast<QWidget*>(notice_), static_cast<QWidget*>(notice_text_)}) {
+    widget->style()->unpolish(widget);
+    widget->style()->polish(widget);
+  }
   notice_text_->setText(sentence);
   notice_button_->setText(action);
-  notice_button_->setAccessibleName(action);
+  if (!action.isEmpty()) notice_button_->setAccessibleName(action);
   notice_button_->setVisible(!action.isEmpty());
   notice_->setVisible(!sentence.isEmpty());
 }
@@ -208,7 +222,7 @@ void ConversationPane::add_row(int row) {
   QWidget* widget = nullptr;
   if (message.role == inference::Role::user) {
     auto* bubble = new QuestionBubble(QString::fromStdString(message.text), messages_);
-    bubble->fit(scroll_->viewport()->width() - 40);
+    bubble->fit(scroll_->width() - 2 * margin_px);
     widget = bubble;
   } else {
     auto* view = new AnswerView(messages_);
@@ -280,7 +294,7 @@ void ConversationPane::leave_editing() {
 
 void ConversationPane::fit_bubbles() {
   for (QWidget* row : rows_) {
-    if (auto* bubble = dynamic_cast<QuestionBubble*>(row)) bubble->fit(scroll_->viewport()->width() - 40);
+    if (auto* bubble = dynamic_cast<QuestionBubble*>(row)) bubble->fit(scroll_->width() - 2 * margin_px);
   }
 }
 

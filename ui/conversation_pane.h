@@ -10,6 +10,7 @@
 class QFrame;
 class QLabel;
 class QScrollArea;
+class QPushButton;
 class QToolButton;
 class QVBoxLayout;
 
@@ -30,7 +31,8 @@ class ConversationPane : public QWidget {
   void set_title(const QString& title);
   void set_exportable(bool exportable);
   /// A sentence above the box with one action; empty hides it.
-  void show_notice(const QString& sentence, const QString& action);
+  enum class Notice { calm, problem };
+  void show_notice(const QString& sentence, const QString& action, Notice kind = Notice::problem);
   /// The progress line of the answer that has not begun to write.
   void show_reading(std::int64_t read, std::int64_t total, double seconds_left);
   /// A question that waits for its documents; empty: it waits no longer.
@@ -75,7 +77,7 @@ class ConversationPane : public QWidget {
   QLabel* waiting_;
   QFrame* notice_;
   QLabel* notice_text_;
-  QToolButton* notice_button_;
+  QPushButton* notice_button_;
   QuestionBox* box_;
   std::vector<QWidget*> rows_;  // bubbles and answers, by row of the model
   bool follow_ = true;

@@ -12,6 +12,7 @@
 #include <QStackedWidget>
 #include <QToolButton>
 #include <QVBoxLayout>
+#include <algorithm>
 #include <cmath>
 
 #include "app/workspace.h"
@@ -48,6 +49,7 @@ DocumentPane::DocumentPane(app::Workspace& workspace, QWidget* parent)
   setObjectName(QStringLiteral("document_pane"));
   setAttribute(Qt::WA_StyledBackground);
   setAccessibleName(tr("Reader"));
+  setFocusPolicy(Qt::ClickFocus);
   build_bar();
   build_find_bar();
   for (QWidget* view : {static_cast<QWidget*>(empty_), static_cast<QWidget*>(pages_), static_cast<QWidget*>(lines_)}) {
@@ -293,6 +295,10 @@ void DocumentPane::show_highlights() {
   if (text_.has_pictures()) {
     std::vector<Highlight> highlights;
     for (const app::Citation& c : cited_) {
+      // Two citations of the same words are one highlight.
+      const TextPlace place{c.page, c.start, c.end};
+      if (std::any_of(highlights.begin(), highlights.end(), [&](const Highlight& h) { return h.place == place; }))
+        continue;
       highlights.push_back(
           {{c.page, c.start, c.end}, is_current(c) ? Highlight::Kind::current_citation : Highlight::Kind::cited});
     }

@@ -10,7 +10,7 @@ namespace lectern::ui {
 QString engine_words(const app::EngineState& state) {
   using Phase = app::EngineState::Phase;
   switch (state.phase) {
-    case Phase::none: return state.problem.isEmpty() ? EngineStatus::tr("No model") : state.problem;
+    case Phase::none: return EngineStatus::tr("No model");
     case Phase::loading: return EngineStatus::tr("Opening the model…");
     case Phase::failed: return state.problem;
     case Phase::ready: break;
@@ -50,13 +50,13 @@ void EngineStatus::refresh() {
 void EngineStatus::show_models() {
   auto* menu = new QMenu(this);
   menu->setAttribute(Qt::WA_DeleteOnClose);
-  const QString open = QString::fromStdString(workspace_.engine().model.file);
+  const QString open = QString::fromStdString(workspace_.engine().model.file).section(QLatin1Char('/'), -1);
   const QStringList models = workspace_.models();
   for (const QString& file : models) {
     QAction* action =
         menu->addAction(file.section(QLatin1Char('/'), -1), this, [this, file] { workspace_.open_model(file); });
     action->setCheckable(true);
-    action->setChecked(open == file);
+    action->setChecked(open == file.section(QLatin1Char('/'), -1));
   }
   if (models.isEmpty()) menu->addAction(tr("No model in the model folder"))->setEnabled(false);
   menu->addSeparator();

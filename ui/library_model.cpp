@@ -244,7 +244,7 @@ int LibraryModel::rowCount(const QModelIndex& parent) const {
 }
 
 QVariant LibraryModel::data(const QModelIndex& index, int role) const {
-  if (!checkIndex(index, CheckIndexOption::IndexIsValid)) return {};
+  if (!index.isValid() || !checkIndex(index)) return {};
   const Row& row = rows_[static_cast<std::size_t>(index.row())];
   if (role == kind_role) return static_cast<int>(row.kind);
   if (role == indent_role) return row.indent;
@@ -338,7 +338,7 @@ QVariant LibraryModel::session_data(const app::SessionRow& row, int role) const 
 }
 
 bool LibraryModel::setData(const QModelIndex& index, const QVariant& value, int role) {
-  if (!checkIndex(index, CheckIndexOption::IndexIsValid)) return false;
+  if (!index.isValid() || !checkIndex(index)) return false;
   const Row& row = rows_[static_cast<std::size_t>(index.row())];
   if (role == Qt::CheckStateRole && row.kind == Kind::document) {
     if (documents_[row.item].state == app::DocumentState::failed) return false;
@@ -365,7 +365,7 @@ bool LibraryModel::setData(const QModelIndex& index, const QVariant& value, int 
 }
 
 Qt::ItemFlags LibraryModel::flags(const QModelIndex& index) const {
-  if (!checkIndex(index, CheckIndexOption::IndexIsValid)) return Qt::NoItemFlags;
+  if (!index.isValid() || !checkIndex(index)) return Qt::NoItemFlags;
   const Row& row = rows_[static_cast<std::size_t>(index.row())];
   switch (row.kind) {
     case Kind::section: return Qt::ItemIsEnabled;

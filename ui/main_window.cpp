@@ -186,6 +186,7 @@ void MainWindow::connect_workspace() {
             model.begin_answer(question, answer);
             conversation_->scroll_to_end();
             conversation_->show_reading(0, 0, -1);
+            show_ready();
             conversation_->box().set_busy(true);
           });
   connect(&workspace_, &Workspace::reading_progress, this,
@@ -412,7 +413,9 @@ void MainWindow::show_engine() {
   const bool missing = state.phase == Phase::none || state.phase == Phase::failed;
   const QString problem =
       state.problem.isEmpty() ? tr("No model is open: choose one to ask questions.") : state.problem;
-  conversation_->show_notice(missing ? problem : QString(), missing ? tr("Choose a model") : QString());
+  conversation_->show_notice(
+      missing ? problem : QString(), missing ? tr("Choose a model") : QString(),
+      state.phase == Phase::failed ? ConversationPane::Notice::problem : ConversationPane::Notice::calm);
   memory_->setText(state.phase == Phase::ready && state.model.memory_bytes > 0 ? memory_words(state.model.memory_bytes)
                                                                                : QString());
   if (missing) use_.reset();
@@ -432,6 +435,9 @@ void MainWindow::show_ready() {
     return box.set_ready(QuestionBox::Ready::reading, tr("opening the model…"));
   if (state.phase != app::EngineState::Phase::ready)
     return box.set_ready(QuestionBox::Ready::blocked, tr("no model is open"));
+  if (session_ != 0 && workspace_.is_busy(session_)) {
+    return box.set_ready(QuestionBox::Ready::reading, tr("answering…"));
+  }
   const std::vector<app::DocumentRow> reading = library_->model().waiting();
   if (!reading.empty()) {
     double left = -1;

@@ -215,6 +215,13 @@ void MainWindow::arrange() {
   tabs_->setVisible(single);
   reader_->setVisible(!single || tabs_->currentIndex() == 0);
   conversation_->setVisible(!single || tabs_->currentIndex() == 1);
+  if (single && focusWidget() == engine_status_) {
+    // What was hidden had the focus; it goes on in the pane that is shown, not in the strip.
+    if (conversation_->isVisible())
+      conversation_->box().edit().setFocus();
+    else
+      reader_->setFocus();
+  }
 }
 
 void MainWindow::toggle_library() {

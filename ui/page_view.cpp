@@ -321,7 +321,7 @@ void PageView::resizeEvent(QResizeEvent* event) {
     if (std::abs(before - zoom_) > 1e-4) Q_EMIT zoom_changed(zoom_);
   }
   lay_out();
-  if (event->oldSize().isValid()) go_to_place(kept);
+  go_to_place(kept);
   after_scroll();
   QAbstractScrollArea::resizeEvent(event);
 }

@@ -14,9 +14,7 @@ constexpr int place_width = 74;
 }
 
 PassageRow::PassageRow(const app::Citation& citation, QWidget* parent)
-    : QAbstractButton(parent),
-      place_(place_words(citation)),
-      quote_(QString::fromStdString(citation.quote).simplified()) {
+    : QAbstractButton(parent), place_(place_words(citation)), quote_(quote_words(citation)) {
   setAccessibleName(tr("Passage, %1, %2: %3").arg(QString::fromStdString(citation.document), place_, quote_));
   setToolTip(chip_tooltip(citation));
   setCursor(Qt::PointingHandCursor);

@@ -110,7 +110,7 @@ QString with_sources(const app::Message& answer) {
   inside.insert(inside.end(), under.begin(), under.end());
   if (!inside.empty()) text += QStringLiteral("\n\n") + Words::tr("Sources") + QLatin1Char('\n');
   for (const app::Citation& citation : inside) {
-    const QString quote = QString::fromStdString(citation.quote).simplified();
+    const QString quote = quote_words(citation);
     if (citation.status == app::CitationStatus::absent) {
       text += QStringLiteral("[%1] %2: “%3”\n").arg(citation.marker).arg(Words::tr("not in the documents"), quote);
     } else {

@@ -31,7 +31,8 @@ SettingsDialog::SettingsDialog(app::Workspace& workspace, QWidget* parent)
   language_->setCurrentIndex(std::max(0, language_->findData(workspace.remembered(0, QStringLiteral("language")))));
   model_->setAccessibleName(tr("Model"));
   for (const QString& file : workspace.models()) model_->addItem(file.section(QLatin1Char('/'), -1), file);
-  const int open = model_->findData(QString::fromStdString(workspace.engine().model.file));
+  const int open =
+      model_->findText(QString::fromStdString(workspace.engine().model.file).section(QLatin1Char('/'), -1));
   if (open < 0) model_->insertItem(0, tr("No model is open"), QString());
   model_->setCurrentIndex(std::max(0, open));
   model_->addItem(tr("Open a model file (GGUF)…"), QStringLiteral("file"));

@@ -126,6 +126,10 @@
                 <numerusform>原文不支持：%n 个句子，已在上文划线</numerusform>
             </translation>
         </message>
+        <message>
+            <source>Reading</source>
+            <translation>阅读进度</translation>
+        </message>
     </context>
     <context>
         <name>lectern::ui::ContextMeter</name>
@@ -161,6 +165,14 @@
             <source>The documents do not fit: passages will be chosen, and the answer says which.</source>
             <translation>文档放不下：将选取段落，回答会说明选了哪些。</translation>
         </message>
+        <message>
+            <source>instructions</source>
+            <translation>系统指令</translation>
+        </message>
+        <message>
+            <source>conversation</source>
+            <translation>对话</translation>
+        </message>
     </context>
     <context>
         <name>lectern::ui::ConversationPane</name>
@@ -187,6 +199,10 @@
         <message>
             <source>New session</source>
             <translation>新会话</translation>
+        </message>
+        <message>
+            <source>Choose a model</source>
+            <translation>选择模型</translation>
         </message>
     </context>
     <context>
@@ -723,6 +739,10 @@
         <message>
             <source>Models (*.gguf)</source>
             <translation>模型 (*.gguf)</translation>
+        </message>
+        <message>
+            <source>answering…</source>
+            <translation>正在回答…</translation>
         </message>
     </context>
     <context>

@@ -1,11 +1,413 @@
+#include <QAbstractButton>
+#include <QAbstractItemView>
+#include <QApplication>
+#include <QClipboard>
+#include <QComboBox>
+#include <QDropEvent>
+#include <QLabel>
+#include <QLineEdit>
+#include <QMimeData>
+#include <QPlainTextEdit>
+#include <QScrollArea>
+#include <QScrollBar>
+#include <QSignalSpy>
 #include <QTest>
+#include <QTranslator>
+#include <QUrl>
 
+#include "tests/support/fake_workspace.h"
+#include "tests/ui/sample_answer.h"
 #include "tests/ui/ui_tests.h"
+#include "ui/answer_text.h"
+#include "ui/answer_view.h"
+#include "ui/context_meter.h"
+#include "ui/conversation_model.h"
+#include "ui/conversation_pane.h"
+#include "ui/document_pane.h"
+#include "ui/library_model.h"
+#include "ui/library_pane.h"
+#include "ui/main_window.h"
+#include "ui/question_box.h"
+#include "ui/settings_dialog.h"
+#include "ui/theme.h"
 
 namespace lectern::testing {
 
 class WindowTest : public QObject {
   Q_OBJECT
+
+ private:
+  static void show(ui::MainWindow& window) {
+    window.show();
+    QVERIFY(QTest::qWaitForWindowExposed(&window));
+    QApplication::setActiveWindow(&window);
+  }
+
+  static QStringList pages(int count) {
+    QStringList all;
+    for (int page = 1; page <= count; ++page) all << QStringLiteral("Page %1.\nThe rent of year %1 is due.").arg(page);
+    return all;
+  }
+
+  static app::Message answer_with_citation(const FakeWorkspace& w, const QString& key, int page) {
+    app::Message m;
+    m.text = "The rent is due. And more.";
+    m.citations.push_back(
+        w.cite(1, key, page, QStringLiteral("The rent of year %1 is due.").arg(page), m.text, "due."));
+    return m;
+  }
+
+  static QLabel* ready_line(ui::MainWindow& window) { return window.findChild<QLabel*>(QStringLiteral("ready_line")); }
+
+ private Q_SLOTS:
+  void a_file_dropped_anywhere_is_added() {
+    FakeWorkspace w;
+    ui::MainWindow window(w);
+    show(window);
+    QMimeData data;
+    data.setUrls({QUrl::fromLocalFile(QStringLiteral("/documents/lease.pdf")),
+                  QUrl(QStringLiteral("http://example.org/x.pdf"))});
+    QDragEnterEvent enter(QPoint(200, 200), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+    QApplication::sendEvent(&window, &enter);
+    QVERIFY(enter.isAccepted());
+    QDropEvent drop(QPointF(200, 200), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+    QApplication::sendEvent(&window, &drop);
+    QCOMPARE(w.added_paths, QStringList{QStringLiteral("/documents/lease.pdf")});
+    QTRY_COMPARE(window.library().model().rowCount(), 1);
+  }
+
+  void a_pasted_file_is_added_from_anywhere() {
+    FakeWorkspace w;
+    ui::MainWindow window(w);
+    show(window);
+    auto* files = new QMimeData;
+    files->setUrls({QUrl::fromLocalFile(QStringLiteral("/documents/lease.pdf"))});
+    QApplication::clipboard()->setMimeData(files);
+    window.conversation().box().edit().setFocus();
+    window.conversation().box().edit().paste();
+    QCOMPARE(w.added_paths.size(), 1);
+    QVERIFY(window.conversation().box().text().isEmpty());
+  }
+
+  void a_question_is_asked_streamed_and_finished() {
+    FakeWorkspace w;
+    ui::MainWindow window(w);
+    show(window);
+    const QString key = w.add_made_up(QStringLiteral("lease.pdf"), pages(5));
+    QTRY_COMPARE(window.reader().fingerprint(), key);
+    QTest::keyClicks(&window.conversation().box().edit(), QStringLiteral("What is due?"));
+    QTest::keyClick(&window.conversation().box().edit(), Qt::Key_Return);
+    QCOMPARE(w.asked.size(), std::size_t{1});
+    QCOMPARE(w.asked.front().question, QStringLiteral("What is due?"));
+    QCOMPARE(w.session_documents(w.asked.front().session), std::vector<QString>{key});
+    QVERIFY(window.conversation().box().text().isEmpty());
+    QTRY_COMPARE(window.conversation().model().rowCount(), 2);
+    QVERIFY(window.conversation().box().is_busy());
+    w.progress(500, 1000, 7);
+    QTRY_VERIFY(window.findChild<QLabel*>(QStringLiteral("answer_progress"))
+                    ->text()
+                    .contains(QStringLiteral("Reading 500 of 1,000 tokens")));
+    w.stream(QStringLiteral("The rent "));
+    w.stream(QStringLiteral("is due."));
+    ui::AnswerText& text = window.conversation().last_answer()->text();
+    QTRY_COMPARE(text.toPlainText(), QStringLiteral("The rent is due."));
+    QVERIFY(text.isVisible());
+    w.finish(answer_with_citation(w, key, 3));
+    QTRY_VERIFY(!window.conversation().box().is_busy());
+    QCOMPARE(text.chip_count(), 1);
+  }
+
+  void escape_stops_and_what_was_written_stays() {
+    FakeWorkspace w;
+    ui::MainWindow window(w);
+    show(window);
+    w.add_made_up(QStringLiteral("lease.pdf"), pages(2));
+    window.ask(QStringLiteral("What is due?"));
+    QTRY_COMPARE(window.conversation().model().rowCount(), 2);
+    w.stream(QStringLiteral("The rent"));
+    QTest::keyClick(&window, Qt::Key_Escape);
+    QCOMPARE(w.stopped.size(), std::size_t{1});
+    QTRY_VERIFY(!window.conversation().box().is_busy());
+    QCOMPARE(window.conversation().last_answer()->text().toPlainText(), QStringLiteral("The rent"));
+    QVERIFY(window.findChild<QLabel*>(QStringLiteral("answer_ending"))->text().startsWith(QStringLiteral("Stopped.")));
+  }
+
+  void a_question_waits_for_its_documents_and_escape_gives_it_back() {
+    FakeWorkspace w;
+    ui::MainWindow window(w);
+    show(window);
+    window.add_paths({QStringLiteral("/documents/report.pdf")});
+    QTRY_COMPARE(window.library().model().rowCount(), 1);
+    w.set_progress(QStringLiteral("/documents/report.pdf"), 10, 100, 118);
+    QTRY_COMPARE(ready_line(window)->text(), QStringLiteral("will be answered when reading is done, in about 2 min"));
+    window.ask(QStringLiteral("Why?"));
+    QVERIFY(w.asked.empty());
+    QVERIFY(window.conversation().box().is_busy());
+    QTest::keyClick(&window, Qt::Key_Escape);
+    QCOMPARE(window.conversation().box().text(), QStringLiteral("Why?"));
+    QCOMPARE(window.conversation().model().rowCount(), 0);
+    QTest::keyClick(&window.conversation().box().edit(), Qt::Key_Return);
+    QVERIFY(w.asked.empty());
+    w.finish_reading(QStringLiteral("/documents/report.pdf"), QStringLiteral("report"));
+    QTRY_COMPARE(w.asked.size(), std::size_t{1});
+    QCOMPARE(w.session_documents(w.asked.front().session), std::vector<QString>{QStringLiteral("report")});
+  }
+
+  void a_click_on_a_chip_opens_the_page_and_marks_the_passage() {
+    FakeWorkspace w;
+    ui::MainWindow window(w);
+    show(window);
+    const QString key = w.add_made_up(QStringLiteral("lease.pdf"), pages(40));
+    window.ask(QStringLiteral("What is due?"));
+    QTRY_COMPARE(window.conversation().model().rowCount(), 2);
+    w.finish(answer_with_citation(w, key, 33));
+    ui::AnswerText& text = window.conversation().last_answer()->text();
+    QTRY_COMPARE(text.chip_count(), 1);
+    QTest::qWait(50);
+    QTest::mouseClick(text.viewport(), Qt::LeftButton, {}, text.chip_rect(0).center().toPoint());
+    QCOMPARE(window.reader().pages().current_page(), 33);
+    QCOMPARE(window.reader().pages().highlights().size(), std::size_t{1});
+    QVERIFY(window.reader().pages().highlights().front().kind == ui::Highlight::Kind::current_citation);
+    QTest::keyClick(&window, Qt::Key_Left, Qt::AltModifier);
+    QCOMPARE(window.reader().pages().current_page(), 1);
+    QTest::keyClick(&window, Qt::Key_Right, Qt::AltModifier);
+    QCOMPARE(window.reader().pages().current_page(), 33);
+  }
+
+  void a_session_reopens_where_it_was() {
+    FakeWorkspace w;
+    const QString key = w.add_made_up(QStringLiteral("lease.pdf"), pages(40));
+    w.add_made_up(QStringLiteral("other.pdf"), pages(4));
+    QString place;
+    std::int64_t session = 0;
+    {
+      ui::MainWindow window(w);
+      show(window);
+      window.library().model().set_ticked({key});
+      window.ask(QStringLiteral("What is due?"));
+      QTRY_COMPARE(window.conversation().model().rowCount(), 2);
+      w.finish(answer_with_citation(w, key, 7));
+      window.reader().open(key);
+      window.reader().pages().go_to_page(23);
+      place = window.reader().place();
+      session = window.session();
+      window.close();
+    }
+    ui::MainWindow window(w);
+    show(window);
+    QCOMPARE(window.session(), session);
+    QCOMPARE(window.conversation().model().rowCount(), 2);
+    QCOMPARE(window.reader().fingerprint(), key);
+    QCOMPARE(window.reader().pages().current_page(), 23);
+    QCOMPARE(window.library().model().ticked(), std::vector<QString>{key});
+  }
+
+  void a_tick_changes_the_documents_of_the_session_and_the_context() {
+    FakeWorkspace w;
+    const QString a = w.add_made_up(QStringLiteral("a.pdf"), pages(2), 1000),
+                  b = w.add_made_up(QStringLiteral("b.pdf"), pages(2), 500);
+    const std::int64_t session = w.add_session(QStringLiteral("Rent"), {}, {a}, 1);
+    ui::MainWindow window(w);
+    show(window);
+    window.open_session(session);
+    ui::LibraryModel& model = window.library().model();
+    QVERIFY(model.setData(model.index_of_document(b), Qt::Checked, Qt::CheckStateRole));
+    QCOMPARE(w.session_documents(session), std::vector<QString>({a, b}));
+    auto* meter = window.findChild<ui::ContextMeter*>();
+    QTRY_COMPARE(meter->words(), QStringLiteral("1,500 of 8,192"));
+    QTRY_COMPARE(ready_line(window)->text(), QStringLiteral("ready: 1,500 tokens kept"));
+    QVERIFY(meter->tooltip_at(2).contains(QStringLiteral("a.pdf")));
+    QVERIFY(meter->tooltip_at(meter->width() - 2).contains(QStringLiteral("free")));
+    app::ContextUse use = meter->use();
+    for (auto& part : use.parts) part.kept = false;
+    w.use = use;
+    QVERIFY(model.setData(model.index_of_document(b), Qt::Unchecked, Qt::CheckStateRole));
+    QTRY_COMPARE(ready_line(window)->text(), QStringLiteral("needs reading: about 2 min"));
+  }
+
+  void without_a_model_the_window_says_how_to_get_one_and_asks_nothing() {
+    FakeWorkspace w;
+    w.add_made_up(QStringLiteral("lease.pdf"), pages(2));
+    w.set_engine(FakeWorkspace::no_engine());
+    w.model_files = {QStringLiteral("small.gguf")};
+    ui::MainWindow window(w);
+    show(window);
+    QVERIFY(window.findChild<QLabel*>(QStringLiteral("notice_text"))->isVisible());
+    QVERIFY(window.findChild<QLabel*>(QStringLiteral("notice_text"))
+                ->text()
+                .contains(QStringLiteral("choose a GGUF file")));
+    window.ask(QStringLiteral("What is due?"));
+    QVERIFY(w.asked.empty());
+    w.set_engine(FakeWorkspace::ready_engine());
+    QVERIFY(!window.findChild<QLabel*>(QStringLiteral("notice_text"))->isVisible());
+    window.ask(QStringLiteral("What is due?"));
+    QCOMPARE(w.asked.size(), std::size_t{1});
+  }
+
+  void the_empty_window_offers_the_sample() {
+    FakeWorkspace w;
+    ui::MainWindow window(w, {{QStringLiteral("/samples/agreement.pdf")}, true});
+    show(window);
+    auto* sample = window.findChild<QAbstractButton*>(QStringLiteral("open_sample"));
+    QVERIFY(sample->isVisible());
+    QTest::mouseClick(sample, Qt::LeftButton);
+    QCOMPARE(w.added_paths, QStringList{QStringLiteral("/samples/agreement.pdf")});
+  }
+
+  void editing_a_question_asks_a_branch() {
+    FakeWorkspace w;
+    ui::MainWindow window(w);
+    show(window);
+    const QString key = w.add_made_up(QStringLiteral("lease.pdf"), pages(4));
+    for (const char* question : {"First?", "Second?"}) {
+      window.ask(QLatin1String(question));
+      QTRY_VERIFY(window.conversation().model().is_answering());
+      w.finish(answer_with_citation(w, key, 2));
+      QTRY_VERIFY(!window.conversation().box().is_busy());
+    }
+    QCOMPARE(window.conversation().model().rowCount(), 4);
+    const std::int64_t first_answer = window.conversation().model().message(1).id;
+    QTest::keyClick(&window.conversation().box().edit(), Qt::Key_Up);
+    QCOMPARE(window.conversation().box().text(), QStringLiteral("Second?"));
+    window.conversation().box().set_text(QStringLiteral("Third?"));
+    QTest::keyClick(&window.conversation().box().edit(), Qt::Key_Return);
+    QCOMPARE(w.asked.back().parent, first_answer);
+    QTRY_COMPARE(window.conversation().model().rowCount(), 4);
+    w.finish(answer_with_citation(w, key, 2));
+    QTRY_VERIFY(!window.conversation().box().is_busy());
+    window.conversation().edit_question(0);
+    window.ask(QStringLiteral("Other first?"));
+    QCOMPARE(w.asked.back().parent, std::int64_t{-1});
+    QTRY_COMPARE(window.conversation().model().rowCount(), 2);
+    QTest::keyClick(&window, Qt::Key_Escape);
+  }
+
+  void regenerating_asks_for_another_answer() {
+    FakeWorkspace w;
+    ui::MainWindow window(w);
+    show(window);
+    const QString key = w.add_made_up(QStringLiteral("lease.pdf"), pages(4));
+    window.ask(QStringLiteral("What is due?"));
+    QTRY_VERIFY(window.conversation().model().is_answering());
+    w.finish(answer_with_citation(w, key, 2));
+    const std::int64_t answer = window.conversation().model().message(1).id;
+    Q_EMIT window.conversation().last_answer()->regenerate_requested();
+    QCOMPARE(w.regenerated, std::vector<std::int64_t>{answer});
+    QTRY_VERIFY(window.conversation().model().is_answering());
+    QCOMPARE(window.conversation().model().rowCount(), 2);
+    w.finish(answer_with_citation(w, key, 3));
+    QTRY_VERIFY(!window.conversation().box().is_busy());
+  }
+
+  void the_view_follows_the_stream_only_while_its_end_is_in_sight() {
+    FakeWorkspace w;
+    ui::MainWindow window(w);
+    show(window);
+    w.add_made_up(QStringLiteral("lease.pdf"), pages(2));
+    window.ask(QStringLiteral("Tell me all."));
+    QTRY_VERIFY(window.conversation().model().is_answering());
+    for (int i = 0; i < 80; ++i) w.stream(QStringLiteral("A paragraph of the answer, number %1.\n\n").arg(i));
+    QScrollBar* bar = window.conversation().scroll_area().verticalScrollBar();
+    QTRY_VERIFY(bar->maximum() > 500);
+    QTRY_COMPARE(bar->value(), bar->maximum());
+    bar->setValue(100);
+    const int before = bar->maximum();
+    for (int i = 0; i < 40; ++i) w.stream(QStringLiteral("Still more, number %1.\n\n").arg(i));
+    QTRY_VERIFY(bar->maximum() > before);
+    QCOMPARE(bar->value(), 100);
+    bar->setValue(bar->maximum());
+    for (int i = 0; i < 40; ++i) w.stream(QStringLiteral("And the end, number %1.\n\n").arg(i));
+    QTest::qWait(60);
+    QTRY_COMPARE(bar->value(), bar->maximum());
+    window.stop();
+  }
+
+  void narrow_windows_fold_the_library_and_then_show_tabs() {
+    FakeWorkspace w;
+    ui::MainWindow window(w);
+    window.resize(1440, 900);
+    show(window);
+    QVERIFY(window.library().isVisible());
+    window.resize(1000, 800);
+    QTRY_VERIFY(!window.library().isVisible());
+    QVERIFY(window.reader().isVisible() && window.conversation().isVisible());
+    QTest::keyClick(&window, Qt::Key_F9);
+    QVERIFY(window.library().isVisible());
+    QTest::keyClick(&window, Qt::Key_F9);
+    window.resize(700, 800);
+    QTRY_VERIFY(window.reader().isVisible() != window.conversation().isVisible());
+    window.resize(1440, 900);
+    QTRY_VERIFY(window.library().isVisible() && window.reader().isVisible() && window.conversation().isVisible());
+  }
+
+  void the_theme_changes_at_once_and_is_remembered() {
+    FakeWorkspace w;
+    ui::MainWindow window(w);
+    show(window);
+    const QColor light = window.grab().toImage().pixelColor(20, 500);
+    window.open_settings();
+    auto* dialog = window.findChild<ui::SettingsDialog*>();
+    QVERIFY(dialog);
+    auto* theme = dialog->findChild<QComboBox*>(QStringLiteral("theme_box"));
+    theme->setCurrentIndex(theme->findData(QStringLiteral("dark")));
+    Q_EMIT theme->activated(theme->currentIndex());
+    dialog->close();
+    QCOMPARE(w.remembered(0, QStringLiteral("theme")), QStringLiteral("dark"));
+    QCOMPARE(window.grab().toImage().pixelColor(20, 500), ui::Theme::dark_theme().window);
+    QCOMPARE(light, ui::Theme::light().window);
+    ui::apply_theme(ui::ThemeChoice::light);
+  }
+
+  void the_interface_speaks_chinese() {
+    QTranslator chinese;
+    QVERIFY(chinese.load(QStringLiteral(":/lectern/i18n/lectern_zh_CN.qm")));
+    QCoreApplication::installTranslator(&chinese);
+    FakeWorkspace w;
+    w.add_made_up(QStringLiteral("lease.pdf"), pages(2));
+    ui::MainWindow window(w);
+    show(window);
+    QCOMPARE(window.findChild<QAbstractButton*>(QStringLiteral("ask"))->text(), QStringLiteral("提问"));
+    QCOMPARE(window.library().model().index(0).data(ui::LibraryModel::detail_role).toString(),
+             QStringLiteral("2 页 · 100 词元 · 就绪"));
+    window.library().model().set_ticked({QStringLiteral("made-up-lease.pdf")});
+    QCOMPARE(window.conversation().box().edit().placeholderText(), QStringLiteral("就 1 份文档提问…"));
+    QCoreApplication::removeTranslator(&chinese);
+  }
+
+  void every_control_has_an_accessible_name() {
+    FakeWorkspace w;
+    ui::MainWindow window(w);
+    show(window);
+    const QString key = w.add_made_up(QStringLiteral("lease.pdf"), pages(4));
+    window.ask(QStringLiteral("What is due?"));
+    QTRY_VERIFY(window.conversation().model().is_answering());
+    w.finish(answer_with_citation(w, key, 2));
+    QTest::qWait(30);
+    for (const QWidget* widget : window.findChildren<QWidget*>()) {
+      const bool control = qobject_cast<const QAbstractButton*>(widget) || qobject_cast<const QLineEdit*>(widget) ||
+                           qobject_cast<const QTextEdit*>(widget) || qobject_cast<const QPlainTextEdit*>(widget) ||
+                           qobject_cast<const QAbstractItemView*>(widget);
+      // Buttons inside Qt's own line edits and tab bars are Qt's matter.
+      const bool inner =
+          qobject_cast<const QLineEdit*>(widget->parentWidget()) || widget->parentWidget()->inherits("QTabBar");
+      if (!control || inner) continue;
+      QVERIFY2(!widget->accessibleName().isEmpty(), qPrintable(QString::fromLatin1(widget->metaObject()->className()) +
+                                                               QLatin1Char(' ') + widget->objectName()));
+    }
+  }
+
+  void a_session_that_is_deleted_while_open_is_left() {
+    FakeWorkspace w;
+    ui::MainWindow window(w);
+    show(window);
+    const std::int64_t session = w.add_session(QStringLiteral("Rent"), {sample_question()}, {}, 1);
+    window.open_session(session);
+    QCOMPARE(window.conversation().model().rowCount(), 1);
+    w.delete_session(session);
+    Q_EMIT window.library().session_deleted(session);
+    QCOMPARE(window.session(), std::int64_t{0});
+    QCOMPARE(window.conversation().model().rowCount(), 0);
+  }
 };
 
 std::unique_ptr<QObject> window_test() {

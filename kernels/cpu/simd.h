@@ -79,6 +79,13 @@ inline I32 iset1(int32_t x) {
 inline I32 load_i8(const int8_t* p) {
   return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
+inline I32 imultiply(I32 a, I32 b) {
+  return _mm512_mullo_epi32(a, b);
+}
+/// The low bytes of 32 numbers from -128 to 127.
+inline void store_as_i8(int8_t* p, const I32 (&x)[2]) {
+  for (int i = 0; i < 2; ++i) _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 16 * i), _mm512_cvtepi32_epi8(x[i]));
+}
 inline I32 iadd(I32 a, I32 b) {
   return _mm512_add_epi32(a, b);
 }
@@ -198,6 +205,15 @@ inline I32 iset1(int32_t x) {
 }
 inline I32 load_i8(const int8_t* p) {
   return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+inline I32 imultiply(I32 a, I32 b) {
+  return _mm256_mullo_epi32(a, b);
+}
+inline void store_as_i8(int8_t* p, const I32 (&x)[4]) {
+  // Packing works on each half by itself: the permutation puts the fours back in order.
+  const I32 packed = _mm256_packs_epi16(_mm256_packs_epi32(x[0], x[1]), _mm256_packs_epi32(x[2], x[3]));
+  const I32 order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permutevar8x32_epi32(packed, order));
 }
 inline I32 iadd(I32 a, I32 b) {
   return _mm256_add_epi32(a, b);
@@ -324,6 +340,12 @@ inline I32 iset1(int32_t x) {
 inline I32 load_i8(const int8_t* p) {
   return I32{p[0], p[1], p[2], p[3]};
 }
+inline I32 imultiply(I32 a, I32 b) {
+  return a * b;
+}
+inline void store_as_i8(int8_t* p, const I32 (&x)[8]) {
+  for (int i = 0; i < 32; ++i) p[i] = static_cast<int8_t>(x[i / 4][i % 4]);
+}
 inline I32 iadd(I32 a, I32 b) {
   return a + b;
 }
@@ -374,10 +396,10 @@ inline I32 dot4(I32 acc, I32 u, I32 s) {
   typedef int8_t S8 __attribute__((vector_size(16)));
   const U8 a = reinterpret_cast<U8>(u);
   const S8 b = reinterpret_cast<S8>(s);
-  for (int lane = 0; lane < 4; ++lane)
-    acc[lane] += a[4 * lane] * b[4 * lane] + a[4 * lane + 1] * b[4 * lane + 1] + a[4 * lane + 2] * b[4 * lane + 2] +
-                 a[4 * lane + 3] * b[4 * lane + 3];
-  return acc;
+  const auto four = [&](int i) {
+    return a[i] * b[i] + a[i + 1] * b[i + 1] + a[i + 2] * b[i + 2] + a[i + 3] * b[i + 3];
+  };
+  return acc + I32{four(0), four(4), four(8), four(12)};
 }
 
 #endif

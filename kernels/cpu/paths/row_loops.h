@@ -116,29 +116,34 @@ void quantize_row(const float* x, int64_t columns, int64_t row, const Activation
     }
     const float largest = maximum(largest_lanes);
     // Below this all is zero; the bound also keeps 127 / largest finite.
-    const float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f;
-    const float scale = largest / 127.0f;
-    int32_t rounded[32];
-    for (int i = 0; i < 32 / lanes; ++i) istore(rounded + i * lanes, round_to_i32(v[i] * set1(inverse)));
-    int8_t* q = values + block * 32;
-    for (int i = 0; i < 32; ++i) q[i] = static_cast<int8_t>(rounded[i]);
-    int32_t four_sums[8];
-    for (int i = 0; i < 8; ++i) four_sums[i] = q[4 * i] + q[4 * i + 1] + q[4 * i + 2] + q[4 * i + 3];
-    for (int i = 0; i < 8; ++i) lane_corrections[block * 8 + i] = -out.zero_point * four_sums[i];
-    for (int64_t part = 0; part < groups_per_block; ++part) {
-      const int64_t group = block * groups_per_block + part;
+    const F32 inverse = set1(largest > 1e-30f ? 127.0f / largest : 0.0f);
+    I32 rounded[32 / lanes];
+    for (int i = 0; i < 32 / lanes; ++i) rounded[i] = round_to_i32(v[i] * inverse);
+    store_as_i8(values + block * 32, rounded);
+    for (int64_t part = 0; part < groups_per_block; ++part)
+      scales[2 * (block * groups_per_block + part)] = largest / 127.0f;
+  }
+  const int64_t filled = columns / out.group;
+  __builtin_memset(values + columns, 0, static_cast<size_t>(padded - columns));
+  __builtin_memset(scales + filled * 2, 0, static_cast<size_t>(groups - filled) * 8);
+  __builtin_memset(group_corrections + filled, 0, static_cast<size_t>(groups - filled) * 4);
+
+  for (int64_t column = 0; column < padded; column += 64) {
+    int32_t four_sums[16];
+    for (int i = 0; i < 16; i += lanes) {
+      const I32 sums = dot4<false>(izero(), iset1(0x01010101), iload(values + column + 4 * i));
+      istore(four_sums + i, sums);
+      istore(lane_corrections + column / 4 + i, imultiply(sums, iset1(-out.zero_point)));
+    }
+    const int64_t fours = out.group / 4;
+    for (int64_t part = 0; part < 16 / fours; ++part) {
       int32_t group_sum = 0;
-      for (int64_t i = 0; i < 8 / groups_per_block; ++i) group_sum += four_sums[part * 4 + i];
-      scales[2 * group] = scale;
-      scales[2 * group + 1] = scale * static_cast<float>(group_sum);
+      for (int64_t i = 0; i < fours; ++i) group_sum += four_sums[part * fours + i];
+      const int64_t group = column / out.group + part;
+      scales[2 * group + 1] = scales[2 * group] * static_cast<float>(group_sum);
       group_corrections[group] = -out.zero_point * group_sum;
     }
   }
-  const int64_t filled_groups = columns / out.group;
-  __builtin_memset(values + columns, 0, static_cast<size_t>(padded - columns));
-  __builtin_memset(scales + filled_groups * 2, 0, static_cast<size_t>(groups - filled_groups) * 8);
-  __builtin_memset(group_corrections + filled_groups, 0, static_cast<size_t>(groups - filled_groups) * 4);
-  __builtin_memset(lane_corrections + columns / 4, 0, static_cast<size_t>(padded - columns));
 }
 
 }  // namespace

@@ -25,8 +25,8 @@ namespace {
 
 const cpu::InnerLoops& loops_of([[maybe_unused]] CpuPath path) {
 #if defined(LECTERN_X86_PATHS)
-  if (path == CpuPath::avx512)
-    return __builtin_cpu_supports("avx512vnni") ? cpu::avx512_vnni_loops() : cpu::avx512_loops();
+  if (path == CpuPath::avx512_vnni) return cpu::avx512_vnni_loops();
+  if (path == CpuPath::avx512) return cpu::avx512_loops();
   if (path == CpuPath::avx2) return cpu::avx2_loops();
 #endif
   return cpu::generic_loops();
@@ -79,7 +79,7 @@ CpuPath best_cpu_path() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    return CpuPath::avx512;
+    return __builtin_cpu_supports("avx512vnni") ? CpuPath::avx512_vnni : CpuPath::avx512;
   if (avx2) return CpuPath::avx2;
 #endif
   return CpuPath::generic;
@@ -89,6 +89,7 @@ const char* name(CpuPath path) {
   switch (path) {
     case CpuPath::avx2: return "avx2";
     case CpuPath::avx512: return "avx512";
+    case CpuPath::avx512_vnni: return "avx512 vnni";
     case CpuPath::generic: break;
   }
   return "generic";
@@ -101,7 +102,7 @@ bool is_available(Backend backend) {
 std::string describe_cpu() {
   const int threads = usable_cores();
   return processor_name() + ", " + std::to_string(threads) + (threads == 1 ? " thread, " : " threads, ") +
-         loops_of(best_cpu_path()).name;
+         name(best_cpu_path());
 }
 
 Stream::Stream(int threads, CpuPath path) : path_(path), loops_(&loops_of(path)) {

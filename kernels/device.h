@@ -17,7 +17,7 @@ class RotaryTable;
 enum class Backend { cpu, cuda };
 
 /// Instruction path of the CPU kernels, chosen once at run time from what the processor has.
-enum class CpuPath { generic, avx2, avx512 };
+enum class CpuPath { generic, avx2, avx512, avx512_vnni };
 
 /// Widest path this processor can run.
 CpuPath best_cpu_path();

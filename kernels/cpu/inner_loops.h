@@ -72,7 +72,6 @@ struct ConvolutionArguments {
 };
 
 struct InnerLoops {
-  const char* name;
   /// Weight rows that matmul computes together: split rows at multiples of this.
   std::int64_t panel_rows;
 

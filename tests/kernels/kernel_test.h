@@ -22,7 +22,7 @@ inline constexpr double elementwise_tolerance = 1e-6;  // a handful of roundings
 
 inline std::vector<CpuPath> paths() {
   std::vector<CpuPath> result;
-  for (const CpuPath path : {CpuPath::generic, CpuPath::avx2, CpuPath::avx512})
+  for (const CpuPath path : {CpuPath::generic, CpuPath::avx2, CpuPath::avx512, CpuPath::avx512_vnni})
     if (path <= best_cpu_path()) result.push_back(path);
   return result;
 }

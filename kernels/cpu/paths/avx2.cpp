@@ -2,7 +2,7 @@
 
 namespace lectern::kernels::cpu {
 namespace {
-constexpr InnerLoops loops = table("avx2");
+constexpr InnerLoops loops = table();
 }
 const InnerLoops& avx2_loops() {
   return loops;

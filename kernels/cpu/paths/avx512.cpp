@@ -2,7 +2,7 @@
 
 namespace lectern::kernels::cpu {
 namespace {
-constexpr InnerLoops loops = table("avx512");
+constexpr InnerLoops loops = table();
 }
 const InnerLoops& avx512_loops() {
   return loops;

@@ -2,7 +2,7 @@
 
 namespace lectern::kernels::cpu {
 namespace {
-constexpr InnerLoops loops = table("avx512 vnni");
+constexpr InnerLoops loops = table();
 }
 const InnerLoops& avx512_vnni_loops() {
   return loops;

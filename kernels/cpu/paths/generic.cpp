@@ -2,7 +2,7 @@
 
 namespace lectern::kernels::cpu {
 namespace {
-constexpr InnerLoops loops = table("generic");
+constexpr InnerLoops loops = table();
 }
 const InnerLoops& generic_loops() {
   return loops;

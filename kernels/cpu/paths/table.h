@@ -1,5 +1,5 @@
 // The table of one instruction path, and the loops that measure what the path can do at most. Each file of this folder
-// sets nothing but its name and its compiler flags (kernels/CMakeLists.txt).
+// differs from the others in its compiler flags alone (kernels/CMakeLists.txt).
 #pragma once
 
 #include "kernels/cpu/paths/attention_loops.h"
@@ -45,9 +45,8 @@ float read_stream(const float* x, int64_t n) {
   return maximum(max(max(s[0], s[1]), max(s[2], s[3])));
 }
 
-constexpr InnerLoops table(const char* name) {
-  return {name,
-          lanes,
+constexpr InnerLoops table() {
+  return {lanes,
           rms_norm_row,
           gated_rms_norm_row,
           l2_norm_row,

@@ -5,7 +5,6 @@
 #include <QEvent>
 #include <QHBoxLayout>
 #include <QIntValidator>
-#include <QKeyEvent>
 #include <QLabel>
 #include <QLineEdit>
 #include <QScrollBar>
@@ -167,7 +166,7 @@ void DocumentPane::build_find_bar() {
   connect(find_box_, &QLineEdit::returnPressed, this, &DocumentPane::find_next);
   connect(find_previous_, &QToolButton::clicked, this, &DocumentPane::find_previous);
   connect(find_next_, &QToolButton::clicked, this, &DocumentPane::find_next);
-  connect(find_close_, &QToolButton::clicked, this, &DocumentPane::hide_find_bar);
+  connect(find_close_, &QToolButton::clicked, this, &DocumentPane::close_find_bar);
 }
 
 void DocumentPane::paint_icons() {
@@ -185,13 +184,6 @@ void DocumentPane::paint_icons() {
 void DocumentPane::changeEvent(QEvent* event) {
   if (event->type() == QEvent::PaletteChange && find_close_) paint_icons();
   QWidget::changeEvent(event);
-}
-
-void DocumentPane::keyPressEvent(QKeyEvent* event) {
-  if (event->key() == Qt::Key_Escape && find_bar_->isVisible())
-    hide_find_bar();
-  else
-    QWidget::keyPressEvent(event);
 }
 
 void DocumentPane::update_bar() {
@@ -250,7 +242,7 @@ void DocumentPane::close_document() {
   cited_.clear();
   current_citation_.reset();
   found_.clear();
-  hide_find_bar();
+  close_find_bar();
   stack_->setCurrentWidget(empty_);
   update_bar();
   Q_EMIT document_opened(QString());
@@ -376,7 +368,8 @@ void DocumentPane::show_find_bar() {
   run_find();
 }
 
-void DocumentPane::hide_find_bar() {
+void DocumentPane::close_find_bar() {
+  if (!find_bar_->isVisible()) return;
   find_bar_->hide();
   found_.clear();
   found_at_ = -1;

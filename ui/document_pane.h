@@ -47,6 +47,7 @@ class DocumentPane : public QWidget {
   bool can_go_forward() const { return !forward_.empty(); }
 
   void show_find_bar();
+  void close_find_bar();
   void find_next();
   void find_previous();
   void focus_page_box();
@@ -65,7 +66,6 @@ class DocumentPane : public QWidget {
 
  protected:
   void changeEvent(QEvent* event) override;
-  void keyPressEvent(QKeyEvent* event) override;
 
  private:
   struct Stop {
@@ -77,7 +77,6 @@ class DocumentPane : public QWidget {
   void update_bar();
   void run_find();
   void show_match();
-  void hide_find_bar();
   void show_highlights();
   void mark_place();
   void go(std::vector<Stop>& from, std::vector<Stop>& to);

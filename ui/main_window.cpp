@@ -377,15 +377,18 @@ void MainWindow::documents_changed() {
   const std::vector<app::DocumentRow>& rows = library_->model().documents();
   reader_->empty_state().set_library_empty(rows.empty());
   reader_->empty_state().set_sample_available(rows.empty() && !options_.sample_paths.isEmpty());
-  if (reader_->fingerprint().isEmpty()) {
-    // The first document that is ready opens by itself, once.
+  if (reader_->fingerprint().isEmpty() && isVisible()) {
+    // The first document that is ready opens by itself; a file that was added alone before those of a folder.
+    const app::DocumentRow* first = nullptr;
+    bool alone_is_coming = false;
     for (const app::DocumentRow& row : rows) {
-      if (row.state == app::DocumentState::ready && !row.fingerprint.empty() && isVisible()) {
-        reader_->open(QString::fromStdString(row.fingerprint));
-        break;
-      }
+      alone_is_coming = alone_is_coming || (row.state == app::DocumentState::reading && row.collection.empty());
+      if (row.state != app::DocumentState::ready || row.fingerprint.empty()) continue;
+      if (!first || (!first->collection.empty() && row.collection.empty())) first = &row;
     }
-  } else if (!library_->model().find(reader_->fingerprint())) {
+    if (first && (first->collection.empty() || !alone_is_coming))
+      reader_->open(QString::fromStdString(first->fingerprint));
+  } else if (!reader_->fingerprint().isEmpty() && !library_->model().find(reader_->fingerprint())) {
     reader_->close_document();
   }
   ask_waiting();

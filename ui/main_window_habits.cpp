@@ -81,8 +81,7 @@ void MainWindow::escape() {
   }
   QWidget* focused = QApplication::focusWidget();
   if (focused && reader_->isAncestorOf(focused)) {
-    QKeyEvent key(QEvent::KeyPress, Qt::Key_Escape, Qt::NoModifier);
-    QApplication::sendEvent(reader_, &key);
+    reader_->close_find_bar();
     return;
   }
   if (auto* line = qobject_cast<QLineEdit*>(focused)) line->clear();

@@ -66,6 +66,7 @@ void TextView::apply_highlights() {
   }
   setExtraSelections(selections);
   gutter_->update();
+  viewport()->update();
 }
 
 void TextView::go_to_line(int line) {

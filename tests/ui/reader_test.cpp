@@ -172,7 +172,7 @@ class ReaderTest : public QObject {
     QCOMPARE(pane.pages().highlights().size(), std::size_t{30});
     box->setText(QStringLiteral("nowhere"));
     QCOMPARE(pane.findChild<QLabel*>(QStringLiteral("find_count"))->text(), QStringLiteral("not found"));
-    QTest::keyClick(&pane, Qt::Key_Escape);
+    pane.close_find_bar();
     QVERIFY(!box->isVisible());
     QVERIFY(pane.pages().highlights().empty());
   }

@@ -153,6 +153,23 @@ class WindowTest : public QObject {
     QCOMPARE(w.session_documents(w.asked.front().session), std::vector<QString>{QStringLiteral("report")});
   }
 
+  void escape_closes_the_find_bar_and_then_goes_to_the_question() {
+    FakeWorkspace w;
+    ui::MainWindow window(w);
+    show(window);
+    w.add_made_up(QStringLiteral("lease.pdf"), pages(5));
+    QTest::keyClick(&window, Qt::Key_F, Qt::ControlModifier);
+    auto* box = window.findChild<QLineEdit*>(QStringLiteral("find_box"));
+    QTRY_VERIFY(box->isVisible() && box->hasFocus());
+    QTest::keyClick(box, Qt::Key_Escape);
+    QVERIFY(!box->isVisible());
+    QTest::keyClick(&window, Qt::Key_Escape);
+    QTest::keyClick(&window, Qt::Key_Escape);
+    window.library().focus_search();
+    QTest::keyClick(&window, Qt::Key_Escape);
+    QVERIFY(window.conversation().box().edit().hasFocus());
+  }
+
   void a_click_on_a_chip_opens_the_page_and_marks_the_passage() {
     FakeWorkspace w;
     ui::MainWindow window(w);

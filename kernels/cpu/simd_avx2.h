@@ -1,0 +1,135 @@
+// The vectors of simd.h with AVX2: 8 f32 lanes.
+#pragma once
+
+#include <stdint.h>
+
+#include <immintrin.h>
+
+namespace lectern::kernels::cpu {
+namespace {
+
+constexpr int lanes = 8;
+using F32 = __m256;
+using I32 = __m256i;
+
+inline F32 load(const float* p) {
+  return _mm256_loadu_ps(p);
+}
+inline void store(float* p, F32 x) {
+  _mm256_storeu_ps(p, x);
+}
+inline I32 first_lanes(int64_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+inline F32 load_first(const float* p, int64_t n) {
+  return _mm256_maskload_ps(p, first_lanes(n));
+}
+inline void store_first(float* p, F32 x, int64_t n) {
+  _mm256_maskstore_ps(p, first_lanes(n), x);
+}
+inline F32 set1(float x) {
+  return _mm256_set1_ps(x);
+}
+inline F32 fma(F32 a, F32 b, F32 c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+inline F32 max(F32 a, F32 b) {
+  return _mm256_max_ps(a, b);
+}
+inline F32 min(F32 a, F32 b) {
+  return _mm256_min_ps(a, b);
+}
+inline F32 absolute(F32 x) {
+  return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+}
+inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
+  return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+inline I32 round_to_i32(F32 x) {
+  return _mm256_cvtps_epi32(x);
+}
+inline F32 to_f32(I32 x) {
+  return _mm256_cvtepi32_ps(x);
+}
+inline F32 bits_to_f32(I32 x) {
+  return _mm256_castsi256_ps(x);
+}
+inline I32 shift_left_23(I32 x) {
+  return _mm256_slli_epi32(x, 23);
+}
+inline I32 iload(const void* p) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
+inline void istore(void* p, I32 x) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p), x);
+}
+inline I32 iset1(int32_t x) {
+  return _mm256_set1_epi32(x);
+}
+inline I32 load_i8(const int8_t* p) {
+  return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+inline I32 imultiply(I32 a, I32 b) {
+  return _mm256_mullo_epi32(a, b);
+}
+inline void store_as_i8(int8_t* p, const I32 (&x)[4]) {
+  // Packing works on each half by itself: the permutation puts the fours back in order.
+  const I32 packed = _mm256_packs_epi16(_mm256_packs_epi32(x[0], x[1]), _mm256_packs_epi32(x[2], x[3]));
+  const I32 order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permutevar8x32_epi32(packed, order));
+}
+inline I32 iadd(I32 a, I32 b) {
+  return _mm256_add_epi32(a, b);
+}
+inline F32 load_bf16(const uint16_t* p) {
+  return _mm256_castsi256_ps(
+      _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
+}
+inline F32 load_half(const uint16_t* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+/// Two halves, the first in the low 16 bits.
+inline void store_halves(float* out, uint32_t two) {
+  _mm_storel_pi(reinterpret_cast<__m64*>(out), _mm_cvtph_ps(_mm_cvtsi32_si128(static_cast<int>(two))));
+}
+inline float half_to_f32(uint16_t h) {
+  return _cvtsh_ss(h);
+}
+inline F32 sums_of(const F32 (&x)[8]) {
+  F32 four[2];
+  for (int i = 0; i < 2; ++i) {
+    const F32* v = x + 4 * i;
+    const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(v[0], v[1]) + _mm256_unpackhi_ps(v[0], v[1]));
+    const __m256d b = _mm256_castps_pd(_mm256_unpacklo_ps(v[2], v[3]) + _mm256_unpackhi_ps(v[2], v[3]));
+    four[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b)) + _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+  }
+  return _mm256_permute2f128_ps(four[0], four[1], 0x20) + _mm256_permute2f128_ps(four[0], four[1], 0x31);
+}
+inline F32 odd_lanes(F32 x) {
+  return _mm256_blend_ps(_mm256_setzero_ps(), x, 0xaa);
+}  // the others zero
+inline float sum(F32 x) {
+  __m128 half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
+inline float maximum(F32 x) {
+  __m128 half = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
+}
+
+template <bool wide>
+inline I32 dot4(I32 acc, I32 u, I32 s) {
+  if constexpr (wide) {
+    const I32 low_bytes = _mm256_set1_epi16(0xff);
+    const I32 even = _mm256_madd_epi16(_mm256_and_si256(u, low_bytes), _mm256_srai_epi16(_mm256_slli_epi16(s, 8), 8));
+    const I32 odd = _mm256_madd_epi16(_mm256_srli_epi16(u, 8), _mm256_srai_epi16(s, 8));
+    return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
+  } else {
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(u, s), _mm256_set1_epi16(1)));
+  }
+}
+
+}  // namespace
+}  // namespace lectern::kernels::cpu

@@ -1,0 +1,138 @@
+// The vectors of simd.h with AVX-512: 16 f32 lanes.
+#pragma once
+
+#include <stdint.h>
+
+#include <immintrin.h>
+
+namespace lectern::kernels::cpu {
+namespace {
+
+constexpr int lanes = 16;
+using F32 = __m512;
+using I32 = __m512i;
+
+inline F32 load(const float* p) {
+  return _mm512_loadu_ps(p);
+}
+inline void store(float* p, F32 x) {
+  _mm512_storeu_ps(p, x);
+}
+inline __mmask16 first_lanes(int64_t n) {
+  return static_cast<__mmask16>((1u << n) - 1u);
+}
+inline F32 load_first(const float* p, int64_t n) {
+  return _mm512_maskz_loadu_ps(first_lanes(n), p);
+}
+inline void store_first(float* p, F32 x, int64_t n) {
+  _mm512_mask_storeu_ps(p, first_lanes(n), x);
+}
+inline F32 set1(float x) {
+  return _mm512_set1_ps(x);
+}
+inline F32 fma(F32 a, F32 b, F32 c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+inline F32 max(F32 a, F32 b) {
+  return _mm512_max_ps(a, b);
+}
+inline F32 min(F32 a, F32 b) {
+  return _mm512_min_ps(a, b);
+}
+inline F32 absolute(F32 x) {
+  return _mm512_abs_ps(x);
+}
+/// x where a < b, else y.
+inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+}
+inline I32 round_to_i32(F32 x) {
+  return _mm512_cvtps_epi32(x);
+}
+inline F32 to_f32(I32 x) {
+  return _mm512_cvtepi32_ps(x);
+}
+inline F32 bits_to_f32(I32 x) {
+  return _mm512_castsi512_ps(x);
+}
+inline I32 shift_left_23(I32 x) {
+  return _mm512_slli_epi32(x, 23);
+}
+inline I32 iload(const void* p) {
+  return _mm512_loadu_si512(p);
+}
+inline void istore(void* p, I32 x) {
+  _mm512_storeu_si512(p, x);
+}
+inline I32 iset1(int32_t x) {
+  return _mm512_set1_epi32(x);
+}
+inline I32 load_i8(const int8_t* p) {
+  return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+inline I32 imultiply(I32 a, I32 b) {
+  return _mm512_mullo_epi32(a, b);
+}
+/// The low bytes of 32 numbers from -128 to 127.
+inline void store_as_i8(int8_t* p, const I32 (&x)[2]) {
+  for (int i = 0; i < 2; ++i) _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 16 * i), _mm512_cvtepi32_epi8(x[i]));
+}
+inline I32 iadd(I32 a, I32 b) {
+  return _mm512_add_epi32(a, b);
+}
+inline F32 load_bf16(const uint16_t* p) {
+  return _mm512_castsi512_ps(
+      _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
+}
+inline F32 load_half(const uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+/// Two halves, the first in the low 16 bits.
+inline void store_halves(float* out, uint32_t two) {
+  _mm_storel_pi(reinterpret_cast<__m64*>(out), _mm_cvtph_ps(_mm_cvtsi32_si128(static_cast<int>(two))));
+}
+inline float half_to_f32(uint16_t h) {
+  return _cvtsh_ss(h);
+}
+/// Lane i is the sum of the lanes of x[i].
+inline F32 sums_of(const F32 (&x)[16]) {
+  F32 four[4];  // four[i], in each quarter: parts of the sums of x[4i..4i+3]
+  for (int i = 0; i < 4; ++i) {
+    const F32* v = x + 4 * i;
+    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(v[0], v[1]) + _mm512_unpackhi_ps(v[0], v[1]));
+    const __m512d b = _mm512_castps_pd(_mm512_unpacklo_ps(v[2], v[3]) + _mm512_unpackhi_ps(v[2], v[3]));
+    four[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b)) + _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+  }
+  const F32 c = _mm512_shuffle_f32x4(four[0], four[1], 0x88) + _mm512_shuffle_f32x4(four[0], four[1], 0xdd);
+  const F32 d = _mm512_shuffle_f32x4(four[2], four[3], 0x88) + _mm512_shuffle_f32x4(four[2], four[3], 0xdd);
+  return _mm512_shuffle_f32x4(c, d, 0x88) + _mm512_shuffle_f32x4(c, d, 0xdd);
+}
+inline F32 odd_lanes(F32 x) {
+  return _mm512_maskz_mov_ps(0xaaaa, x);
+}  // the others zero
+inline float sum(F32 x) {
+  return _mm512_reduce_add_ps(x);
+}
+inline float maximum(F32 x) {
+  return _mm512_reduce_max_ps(x);
+}
+
+/// acc + (the four products of unsigned bytes u and signed bytes s in each lane). `wide`: u may exceed 127.
+template <bool wide>
+inline I32 dot4(I32 acc, I32 u, I32 s) {
+#if defined(__AVX512VNNI__)
+  return _mm512_dpbusd_epi32(acc, u, s);
+#else
+  if constexpr (wide) {
+    const I32 low_bytes = _mm512_set1_epi16(0xff);
+    const I32 even = _mm512_madd_epi16(_mm512_and_si512(u, low_bytes), _mm512_srai_epi16(_mm512_slli_epi16(s, 8), 8));
+    const I32 odd = _mm512_madd_epi16(_mm512_srli_epi16(u, 8), _mm512_srai_epi16(s, 8));
+    return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
+  } else {
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(u, s), _mm512_set1_epi16(1)));
+  }
+#endif
+}
+
+}  // namespace
+}  // namespace lectern::kernels::cpu

@@ -1,0 +1,183 @@
+// The vectors of simd.h from the compiler: 4 f32 lanes.
+#pragma once
+
+#include <stdint.h>
+
+namespace lectern::kernels::cpu {
+namespace {
+
+// Vectors of the compiler: whatever 128-bit unit there is (SSE2, NEON), or plain code.
+constexpr int lanes = 4;
+typedef float F32 __attribute__((vector_size(16)));
+typedef int32_t I32 __attribute__((vector_size(16)));
+
+inline F32 load(const float* p) {
+  F32 x;
+  __builtin_memcpy(&x, p, sizeof x);
+  return x;
+}
+inline void store(float* p, F32 x) {
+  __builtin_memcpy(p, &x, sizeof x);
+}
+inline F32 load_first(const float* p, int64_t n) {
+  F32 x = {0, 0, 0, 0};
+  for (int64_t i = 0; i < n; ++i) x[i] = p[i];
+  return x;
+}
+inline void store_first(float* p, F32 x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) p[i] = x[i];
+}
+inline F32 set1(float x) {
+  return F32{x, x, x, x};
+}
+inline F32 fma(F32 a, F32 b, F32 c) {
+  return a * b + c;
+}
+inline F32 select(I32 mask, F32 x, F32 y) {
+  return reinterpret_cast<F32>((mask & reinterpret_cast<I32>(x)) | (~mask & reinterpret_cast<I32>(y)));
+}
+inline F32 max(F32 a, F32 b) {
+  return select(a > b, a, b);
+}
+inline F32 min(F32 a, F32 b) {
+  return select(a < b, a, b);
+}
+inline F32 absolute(F32 x) {
+  return reinterpret_cast<F32>(reinterpret_cast<I32>(x) & 0x7fffffff);
+}
+inline F32 select_less(F32 a, F32 b, F32 x, F32 y) {
+  return select(a < b, x, y);
+}
+/// To nearest, ties to even, as cvtps2dq: adding 1.5 * 2^23 rounds in the float unit. |x| < 2^22; anything else gives
+/// some number.
+inline I32 round_to_i32(F32 x) {
+  return reinterpret_cast<I32>(x + set1(12582912.0f)) - 0x4b400000;
+}
+inline F32 to_f32(I32 x) {
+  return __builtin_convertvector(x, F32);
+}
+inline F32 bits_to_f32(I32 x) {
+  return reinterpret_cast<F32>(x);
+}
+inline I32 shift_left_23(I32 x) {
+  return x << 23;
+}
+inline I32 iload(const void* p) {
+  I32 x;
+  __builtin_memcpy(&x, p, sizeof x);
+  return x;
+}
+inline void istore(void* p, I32 x) {
+  __builtin_memcpy(p, &x, sizeof x);
+}
+inline I32 iset1(int32_t x) {
+  return I32{x, x, x, x};
+}
+inline I32 load_i8(const int8_t* p) {
+  return I32{p[0], p[1], p[2], p[3]};
+}
+inline I32 imultiply(I32 a, I32 b) {
+  return a * b;
+}
+inline void store_as_i8(int8_t* p, const I32 (&x)[8]) {
+  for (int i = 0; i < 32; ++i) p[i] = static_cast<int8_t>(x[i / 4][i % 4]);
+}
+inline I32 iadd(I32 a, I32 b) {
+  return a + b;
+}
+inline F32 load_bf16(const uint16_t* p) {
+  typedef uint32_t U32 __attribute__((vector_size(16)));
+  const U32 x = {p[0], p[1], p[2], p[3]};
+  return reinterpret_cast<F32>(x << 16);
+}
+inline float half_to_f32(uint16_t h) {
+  // Exponent and mantissa move to their places; the multiplication mends the exponent's bias and subnormals at once.
+  const uint32_t magnitude = (h & 0x7fffu) << 13;
+  float x;
+  __builtin_memcpy(&x, &magnitude, 4);
+  x *= 0x1p112f;
+  uint32_t bits;
+  __builtin_memcpy(&bits, &x, 4);
+  if ((h & 0x7c00u) == 0x7c00u) bits = magnitude | 0x7f800000u;  // infinity, NaN
+  bits |= (h & 0x8000u) << 16;
+  __builtin_memcpy(&x, &bits, 4);
+  return x;
+}
+inline void store_halves(float* out, uint32_t two) {
+  out[0] = half_to_f32(static_cast<uint16_t>(two));
+  out[1] = half_to_f32(static_cast<uint16_t>(two >> 16));
+}
+inline F32 load_half(const uint16_t* p) {
+  return F32{half_to_f32(p[0]), half_to_f32(p[1]), half_to_f32(p[2]), half_to_f32(p[3])};
+}
+inline F32 sums_of(const F32 (&x)[4]) {
+  F32 sums;
+  for (int i = 0; i < 4; ++i) sums[i] = (x[i][0] + x[i][2]) + (x[i][1] + x[i][3]);
+  return sums;
+}
+inline F32 odd_lanes(F32 x) {
+  return F32{0, x[1], 0, x[3]};
+}  // the others zero
+inline float sum(F32 x) {
+  return (x[0] + x[2]) + (x[1] + x[3]);
+}
+inline float maximum(F32 x) {
+  const float a = x[0] > x[2] ? x[0] : x[2], b = x[1] > x[3] ? x[1] : x[3];
+  return a > b ? a : b;
+}
+
+template <bool wide>
+inline I32 dot4(I32 acc, I32 u, I32 s) {
+  typedef uint8_t U8 __attribute__((vector_size(16)));
+  typedef int8_t S8 __attribute__((vector_size(16)));
+  const U8 a = reinterpret_cast<U8>(u);
+  const S8 b = reinterpret_cast<S8>(s);
+  const auto four = [&](int i) {
+    return a[i] * b[i] + a[i + 1] * b[i + 1] + a[i + 2] * b[i + 2] + a[i + 3] * b[i + 3];
+  };
+  return acc + I32{four(0), four(4), four(8), four(12)};
+}
+
+// Bytes by the 32: two vectors of 16.
+
+struct U8x32 {
+  typedef uint8_t Half __attribute__((vector_size(16)));
+  Half a, b;
+};
+inline U8x32 load_bytes(const void* p) {
+  U8x32 x;
+  __builtin_memcpy(&x, p, 32);
+  return x;
+}
+inline void store_bytes(void* p, U8x32 x) {
+  __builtin_memcpy(p, &x, 32);
+}
+inline U8x32 bytes(int x) {
+  const U8x32::Half half = U8x32::Half{} + static_cast<uint8_t>(x);
+  return {half, half};
+}
+inline U8x32 both(U8x32 x, U8x32 y) {
+  return {x.a & y.a, x.b & y.b};
+}
+inline U8x32 either(U8x32 x, U8x32 y) {
+  return {x.a | y.a, x.b | y.b};
+}
+inline U8x32 flipped(U8x32 x, U8x32 y) {
+  return {x.a ^ y.a, x.b ^ y.b};
+}
+template <int bits>
+inline U8x32 shift_right(U8x32 x) {
+  return {x.a >> bits, x.b >> bits};
+}
+template <int bits>
+inline U8x32 shift_left(U8x32 x) {
+  return {x.a << bits, x.b << bits};
+}
+inline U8x32 nibbles_of_16(const uint8_t* p) {
+  U8x32::Half x;
+  __builtin_memcpy(&x, p, 16);
+  return {x & 15, x >> 4};
+}
+
+}  // namespace
+}  // namespace lectern::kernels::cpu

@@ -7,7 +7,7 @@
 namespace lectern::kernels {
 
 /// x [T, K] f32; w [N, K] any type; out [T, N] f32, no aliasing. With f32, f16 and bf16 weights the activations stay
-/// f32; with quantized weights they are rounded to 8 bits per block (cpu/activations_q8.h) and the products are
+/// f32; with quantized weights they are rounded to 8 or 15 bits per block (cpu/activations_q8.h) and the products are
 /// integers.
 void matmul(Stream& stream, ConstTensor x, ConstTensor w, Tensor out);
 

@@ -30,11 +30,18 @@ ActivationsQ8 round_activations(Stream& stream, ConstTensor x, DType type) {
   out.padded_groups = (columns / out.group + 7) / 8 * 8;
   out.zero_point = zero_point(type);
   const std::int64_t elements = rows * out.padded_columns, groups = rows * out.padded_groups;
-  std::byte* memory = stream.scratch().shared(ScratchUse::activations, elements * 2 + groups * 12);
-  out.values = reinterpret_cast<std::int8_t*>(memory);
-  out.lane_corrections = reinterpret_cast<std::int32_t*>(memory + elements);
-  out.scales = reinterpret_cast<float*>(memory + 2 * elements);
-  out.group_corrections = reinterpret_cast<std::int32_t*>(memory + 2 * elements + groups * 8);
+  std::byte* memory = stream.scratch().shared(ScratchUse::activations, elements * 3 + groups * 16 + groups / 8);
+  const auto take = [&](std::int64_t bytes) {
+    std::byte* part = memory;
+    memory += bytes;
+    return part;
+  };
+  out.values = reinterpret_cast<std::int8_t*>(take(elements));
+  out.residuals = reinterpret_cast<std::int8_t*>(take(elements));
+  out.lane_corrections = reinterpret_cast<std::int32_t*>(take(elements));
+  out.scales = reinterpret_cast<float*>(take(groups * 8));
+  out.group_corrections = reinterpret_cast<std::int32_t*>(take(groups * 8));
+  out.refined = reinterpret_cast<std::uint8_t*>(take(groups / 8));
   const InnerLoops& loops = stream.loops();
   stream.pool().parallel_for(rows, std::max<std::int64_t>(1, 16384 / columns),
                              [&](std::int64_t first, std::int64_t last, int) {

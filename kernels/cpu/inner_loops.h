@@ -18,8 +18,8 @@ struct WeightRows {
   std::int64_t row_bytes;
 };
 
-/// Activations rounded to 8 bits (activations_q8.h). Rows are filled up with zeros, so that loops run over whole
-/// vectors.
+/// Activations rounded to 8 bits, or to 15 where a group is refined (activations_q8.h): x = scale * (value + residual /
+/// 128). Rows are filled up with zeros, so that loops run over whole vectors.
 struct ActivationsQ8 {
   std::int64_t rows;
   std::int64_t padded_columns;      // Kp: columns rounded up to a multiple of 64
@@ -27,10 +27,15 @@ struct ActivationsQ8 {
   std::int64_t group;               // values that share a scale of the weights: 32, Q6_K 16
   std::int32_t zero_point;          // of the weights: their bytes are stored as value + zero_point
   std::int8_t* values;              // [T, Kp]
-  float* scales;                    // [T, Gp, 2]: scale, scale * sum of the group's values
-  std::int32_t* group_corrections;  // [T, Gp]: -zero_point * sum of the group's values
-  std::int32_t* lane_corrections;   // [T, Kp / 4]: the same for each four values
+  std::int8_t* residuals;           // [T, Kp]: -64..64, zeros in groups that are not refined
+  std::uint8_t* refined;            // [T, Gp / 8]: bit g % 8 of byte g / 8: group g has residuals
+  float* scales;                    // [T, Gp, 2]: scale, scale * sum of the group's values and residuals / 128
+  std::int32_t* group_corrections;  // [T, Gp, 2]: -zero_point * sum of the group's values, and of its residuals
+  std::int32_t* lane_corrections;   // [T, Kp / 4]: -zero_point * sum of each four values
 };
+
+/// A residual is so many parts of a value. A power of two: results do not depend on whether residuals of zero were added.
+inline constexpr int residual_parts = 128;
 
 struct KvView {
   std::byte* const* strips;

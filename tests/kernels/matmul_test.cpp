@@ -14,14 +14,29 @@ namespace {
 
 enum class Product { matmul, matvec };
 
-std::vector<double> rounded_activations(const std::vector<float>& x) {
+/// Random activations with values that stand out: in some rows many, in some none.
+std::vector<float> random_activations(std::int64_t rows, std::int64_t columns, unsigned seed) {
+  std::vector<float> x = Random(seed).normals(rows * columns);
+  for (std::int64_t row = 0; row < rows; ++row)
+    for (std::int64_t i = 5; i < columns && row % 4 != 3; i += 71 + 40 * (row % 3))
+      x[static_cast<std::size_t>(row * columns + i)] *= 30.0f;
+  return x;
+}
+
+std::vector<double> rounded_activations(const std::vector<float>& x, std::int64_t columns) {
   std::vector<double> result(x.size());
-  for (std::size_t block = 0; block < x.size(); block += 32) {
-    float largest = 0;
-    for (std::size_t i = block; i < block + 32; ++i) largest = std::max(largest, std::abs(x[i]));
-    for (std::size_t i = block; i < block + 32; ++i)
-      result[i] =
-          static_cast<double>(std::nearbyint(x[i] * (127.0f / largest))) * static_cast<double>(largest / 127.0f);
+  const auto row_size = static_cast<std::size_t>(columns);
+  for (std::size_t row = 0; row < x.size(); row += row_size) {
+    double mean = 0;
+    for (std::size_t i = row; i < row + row_size; ++i) mean += std::abs(x[i]) / static_cast<double>(columns);
+    for (std::size_t block = row; block < row + row_size; block += 32) {
+      float largest = 0;
+      for (std::size_t i = block; i < block + 32; ++i) largest = std::max(largest, std::abs(x[i]));
+      const double parts = static_cast<double>(largest) > 8 * mean ? 128 : 1;
+      const double inverse = static_cast<double>(127.0f / largest);
+      for (std::size_t i = block; i < block + 32; ++i)
+        result[i] = std::nearbyint(static_cast<double>(x[i]) * inverse * parts) / parts * static_cast<double>(largest / 127.0f);
+    }
   }
   return result;
 }
@@ -42,9 +57,9 @@ void check(Stream& stream, Product product, DType type, std::int64_t rows, std::
   SCOPED_TRACE(std::string(name(type)) + " " + std::to_string(rows) + " x " + std::to_string(n) + " x " +
                std::to_string(k));
   const Weights w = random_weights(type, n, k, static_cast<unsigned>(n + k));
-  const std::vector<float> x = Random(7).normals(rows * k);
+  const std::vector<float> x = random_activations(rows, k, 7);
   const std::vector<double> meant =
-      is_quantized(type) ? rounded_activations(x) : std::vector<double>(x.begin(), x.end());
+      is_quantized(type) ? rounded_activations(x, k) : std::vector<double>(x.begin(), x.end());
   const std::vector<float> out = run(stream, product, x, w);
   for (std::int64_t t = 0; t < rows; ++t) {
     for (std::int64_t row = 0; row < n; ++row) {
@@ -104,7 +119,7 @@ TEST(Matmul, GivesARowTheSameBitsInAnyCompanyAndOnAnyNumberOfThreads) {
       SCOPED_TRACE(name(type));
       const std::int64_t k = 768, n = 83, rows = 31;
       const Weights w = random_weights(type, n, k, 3);
-      const std::vector<float> x = Random(5).normals(rows * k);
+      const std::vector<float> x = random_activations(rows, k, 5);
       const std::vector<float> together = run(three, Product::matmul, x, w);
       expect_same_bits(run(one, Product::matmul, x, w), together);
       for (const std::int64_t piece : {1, 2, 3, 7, 8, 12}) {
@@ -129,7 +144,7 @@ TEST(Matvec, GivesEachOfEightRowsTheBitsOfThatRowAlone) {
       const std::int64_t k = 2304, n = 83;
       const Weights w = random_weights(type, n, k, 3);
       for (std::int64_t rows = 1; rows <= 8; ++rows) {
-        const std::vector<float> x = Random(5).normals(rows * k);
+        const std::vector<float> x = random_activations(rows, k, 5);
         const std::vector<float> together = run(three, Product::matvec, x, w);
         std::vector<float> alone;
         for (std::int64_t t = 0; t < rows; ++t) {

@@ -43,27 +43,54 @@ void build_panel(const WeightRows& w, int64_t first, int64_t rows, uint8_t* pane
   }
 }
 
+inline I32 in_parts(I32 x) {
+  return imultiply(x, iset1(residual_parts));
+}
+
+/// sums[r] += one group of panel weights times the same group of row r of x.
+template <int rows, int group, bool wide>
+inline void dot_group(const uint8_t* weights, const int8_t* values, int64_t row_stride, I32 (&sums)[rows]) {
+  for (int i = 0; i < group / 4; ++i) {
+    const I32 panel_bytes = iload(weights + i * lanes * 4);
+    for (int r = 0; r < rows; ++r) {
+      int32_t four;
+      __builtin_memcpy(&four, values + r * row_stride + 4 * i, 4);
+      sums[r] = dot4<wide>(sums[r], panel_bytes, iset1(four));
+    }
+  }
+}
+
 template <int rows, int group, bool wide, bool has_offset>
 void multiply_panel(const uint8_t* panel, const float* panel_scales, const ActivationsQ8& x, int64_t first_row,
                     int64_t groups, int64_t count, int64_t out_stride, float* out) {
   const int64_t scale_stride = x.padded_groups;
   const int8_t* values = x.values + first_row * x.padded_columns;
+  const int8_t* residuals = x.residuals + first_row * x.padded_columns;
   const float* scales = x.scales + first_row * scale_stride * 2;
-  const int32_t* corrections = x.group_corrections + first_row * scale_stride;
+  const int32_t* corrections = x.group_corrections + first_row * scale_stride * 2;
+  const uint8_t* refined = x.refined + first_row * (scale_stride / 8);
+  uint8_t refined_groups = 0;  // of any row, eight groups from a multiple of eight
   F32 totals[rows];
   for (int r = 0; r < rows; ++r) totals[r] = zero();
   for (int64_t g = 0; g < groups; ++g) {
-    I32 sums[rows];
-    for (int r = 0; r < rows; ++r) sums[r] = has_offset ? izero() : iset1(corrections[r * scale_stride + g]);
-    for (int i = 0; i < group / 4; ++i) {
-      const I32 weights = iload(panel + (g * (group / 4) + i) * lanes * 4);
-      for (int r = 0; r < rows; ++r) {
-        int32_t four;
-        __builtin_memcpy(&four, values + r * x.padded_columns + g * group + 4 * i, 4);
-        sums[r] = dot4<wide>(sums[r], weights, iset1(four));
-      }
+    if (g % 8 == 0) {
+      refined_groups = 0;
+      for (int r = 0; r < rows; ++r)
+        refined_groups = static_cast<uint8_t>(refined_groups | refined[r * (scale_stride / 8) + g / 8]);
     }
-    const F32 scale = load(panel_scales + g * 2 * lanes);
+    const uint8_t* weights = panel + g * group * lanes;
+    I32 sums[rows];
+    for (int r = 0; r < rows; ++r) sums[r] = has_offset ? izero() : iset1(corrections[(r * scale_stride + g) * 2]);
+    dot_group<rows, group, wide>(weights, values + g * group, x.padded_columns, sums);
+    F32 scale = load(panel_scales + g * 2 * lanes);
+    if (refined_groups >> g % 8 & 1) {
+      I32 parts[rows];
+      for (int r = 0; r < rows; ++r)
+        parts[r] = has_offset ? izero() : iset1(corrections[(r * scale_stride + g) * 2 + 1]);
+      dot_group<rows, group, wide>(weights, residuals + g * group, x.padded_columns, parts);
+      for (int r = 0; r < rows; ++r) sums[r] = iadd(in_parts(sums[r]), parts[r]);
+      scale = scale * set1(1.0f / residual_parts);
+    }
     const F32 offset = load(panel_scales + g * 2 * lanes + lanes);
     for (int r = 0; r < rows; ++r) {
       const float* pair = scales + (r * scale_stride + g) * 2;
@@ -150,8 +177,16 @@ struct UnpackedChunk {
 };
 
 template <int group, bool wide, bool has_offset>
-inline void dot_chunk(const UnpackedChunk<group>& chunk, int64_t values_padded, int64_t groups_padded,
-                      const int8_t* values, const float* scales, const int32_t* corrections, RowSum& sums) {
+inline void dot_chunk(const UnpackedChunk<group>& chunk, const ActivationsQ8& x, int64_t row, int64_t column,
+                      RowSum& sums) {
+  constexpr int groups_per_vector = 4 * lanes < group ? 1 : 4 * lanes / group;
+  const int64_t values_padded = smaller(chunk_values, x.padded_columns - column);
+  const int64_t groups_padded = smaller(chunk_values / group, x.padded_groups - column / group);
+  const int8_t* values = x.values + row * x.padded_columns + column;
+  const int8_t* residuals = x.residuals + row * x.padded_columns + column;
+  const float* scales = x.scales + (row * x.padded_groups + column / group) * 2;
+  const int32_t* corrections = x.lane_corrections + (row * x.padded_columns + column) / 4;
+  const uint8_t* refined = x.refined + (row * x.padded_groups + column / group) / 8;
   alignas(64) float products[chunk_values / group * 2];
   F32 offsets = sums.offsets;
   for (int64_t i = 0; i < groups_padded * 2; i += lanes) {
@@ -163,8 +198,18 @@ inline void dot_chunk(const UnpackedChunk<group>& chunk, int64_t values_padded, 
   F32 total = sums.products;
   for (int64_t v = 0; v < values_padded / (4 * lanes); ++v) {
     const I32 start = has_offset ? izero() : iload(corrections + v * lanes);
-    const I32 dot = dot4<wide>(start, iload(chunk.bytes + v * 4 * lanes), iload(values + v * 4 * lanes));
-    total = fma(to_f32(dot), spread<group>(products, v), total);
+    const I32 weights = iload(chunk.bytes + v * 4 * lanes);
+    I32 dot = dot4<wide>(start, weights, iload(values + v * 4 * lanes));
+    F32 scale = spread<group>(products, v);
+    const int64_t first_group = v * 4 * lanes / group;
+    if (refined[first_group / 8] >> first_group % 8 & ((1 << groups_per_vector) - 1)) {
+      const I32 parts = iload(residuals + v * 4 * lanes);
+      I32 correction = izero();
+      if (!has_offset) correction = imultiply(dot4<false>(izero(), iset1(0x01010101), parts), iset1(-x.zero_point));
+      dot = iadd(in_parts(dot), dot4<wide>(correction, weights, parts));
+      scale = scale * set1(1.0f / residual_parts);
+    }
+    total = fma(to_f32(dot), scale, total);
   }
   sums.products = total;
 }
@@ -191,13 +236,7 @@ void matvec_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first, i
         unpack_chunk(row, column + chunk_values, 1 - parity);
       else if (row + 1 < last)
         unpack_chunk(row + 1, 0, 1 - parity);
-      const int64_t values_padded = smaller(chunk_values, x.padded_columns - column);
-      const int64_t groups_padded = smaller(chunk_values / group, x.padded_groups - column / group);
-      for (int64_t t = 0; t < x.rows; ++t)
-        dot_chunk<group, wide, has_offset>(chunks[parity], values_padded, groups_padded,
-                                           x.values + t * x.padded_columns + column,
-                                           x.scales + (t * x.padded_groups + column / group) * 2,
-                                           x.lane_corrections + (t * x.padded_columns + column) / 4, sums[t]);
+      for (int64_t t = 0; t < x.rows; ++t) dot_chunk<group, wide, has_offset>(chunks[parity], x, t, column, sums[t]);
       parity = 1 - parity;
     }
     for (int64_t t = 0; t < x.rows; ++t)

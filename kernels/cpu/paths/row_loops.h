@@ -99,14 +99,30 @@ void rotate(float* x, const float* cosines, const float* sines, int64_t pairs, b
   });
 }
 
-/// Rounds in blocks of 32: scale = largest / 127, value = round(x * (127 / largest)), ties to even. A scale serves one
-/// or two groups of the weights.
+/// A block whose largest value is more than this many times the mean of its row is refined.
+constexpr float standing_out = 8.0f;
+
+/// The sums of each four of 64 values.
+inline void sum_fours(const int8_t* values, int32_t* sums) {
+  for (int i = 0; i < 16; i += lanes)
+    istore(sums + i, dot4<false>(izero(), iset1(0x01010101), iload(values + 4 * i)));
+}
+
+/// Rounds in blocks of 32: scale = largest / 127, value = round(x * (127 / largest)), ties to even; in a refined block
+/// residual = round(128 * (x * (127 / largest) - value)). A scale serves one or two groups of the weights.
 void quantize_row(const float* x, int64_t columns, int64_t row, const ActivationsQ8& out) {
   const int64_t padded = out.padded_columns, groups = out.padded_groups, groups_per_block = 32 / out.group;
   int8_t* values = out.values + row * padded;
+  int8_t* residuals = out.residuals + row * padded;
+  uint8_t* refined = out.refined + row * (groups / 8);
   float* scales = out.scales + row * groups * 2;
-  int32_t* group_corrections = out.group_corrections + row * groups;
+  int32_t* group_corrections = out.group_corrections + row * groups * 2;
   int32_t* lane_corrections = out.lane_corrections + row * (padded / 4);
+  __builtin_memset(refined, 0, static_cast<size_t>(groups / 8));
+
+  F32 size = zero();
+  for (int64_t i = 0; i < columns; i += lanes) size = size + absolute(load(x + i));
+  const float limit = sum(size) * (standing_out / static_cast<float>(columns));
   for (int64_t block = 0; block < columns / 32; ++block) {
     F32 v[32 / lanes];
     F32 largest_lanes = zero();
@@ -120,28 +136,42 @@ void quantize_row(const float* x, int64_t columns, int64_t row, const Activation
     I32 rounded[32 / lanes];
     for (int i = 0; i < 32 / lanes; ++i) rounded[i] = round_to_i32(v[i] * inverse);
     store_as_i8(values + block * 32, rounded);
+    if (largest > limit) {
+      for (int i = 0; i < 32 / lanes; ++i)
+        rounded[i] = round_to_i32(fma(v[i], inverse, zero() - to_f32(rounded[i])) * set1(residual_parts));
+      for (int64_t group = block * groups_per_block; group < (block + 1) * groups_per_block; ++group)
+        refined[group / 8] = static_cast<uint8_t>(refined[group / 8] | 1u << group % 8);
+    } else {
+      for (int i = 0; i < 32 / lanes; ++i) rounded[i] = izero();
+    }
+    store_as_i8(residuals + block * 32, rounded);
     for (int64_t part = 0; part < groups_per_block; ++part)
       scales[2 * (block * groups_per_block + part)] = largest / 127.0f;
   }
   const int64_t filled = columns / out.group;
   __builtin_memset(values + columns, 0, static_cast<size_t>(padded - columns));
+  __builtin_memset(residuals + columns, 0, static_cast<size_t>(padded - columns));
   __builtin_memset(scales + filled * 2, 0, static_cast<size_t>(groups - filled) * 8);
-  __builtin_memset(group_corrections + filled, 0, static_cast<size_t>(groups - filled) * 4);
+  __builtin_memset(group_corrections + filled * 2, 0, static_cast<size_t>(groups - filled) * 8);
 
   for (int64_t column = 0; column < padded; column += 64) {
-    int32_t four_sums[16];
-    for (int i = 0; i < 16; i += lanes) {
-      const I32 sums = dot4<false>(izero(), iset1(0x01010101), iload(values + column + 4 * i));
-      istore(four_sums + i, sums);
-      istore(lane_corrections + column / 4 + i, imultiply(sums, iset1(-out.zero_point)));
-    }
+    int32_t value_sums[16], residual_sums[16];
+    sum_fours(values + column, value_sums);
+    sum_fours(residuals + column, residual_sums);
+    for (int i = 0; i < 16; i += lanes)
+      istore(lane_corrections + column / 4 + i, imultiply(iload(value_sums + i), iset1(-out.zero_point)));
     const int64_t fours = out.group / 4;
     for (int64_t part = 0; part < 16 / fours; ++part) {
-      int32_t group_sum = 0;
-      for (int64_t i = 0; i < fours; ++i) group_sum += four_sums[part * fours + i];
+      int32_t value_sum = 0, residual_sum = 0;
+      for (int64_t i = part * fours; i < (part + 1) * fours; ++i) {
+        value_sum += value_sums[i];
+        residual_sum += residual_sums[i];
+      }
       const int64_t group = column / out.group + part;
-      scales[2 * group + 1] = scales[2 * group] * static_cast<float>(group_sum);
-      group_corrections[group] = -out.zero_point * group_sum;
+      const float parts = static_cast<float>(value_sum * residual_parts + residual_sum);
+      scales[2 * group + 1] = scales[2 * group] * (parts * (1.0f / residual_parts));
+      group_corrections[2 * group] = -out.zero_point * value_sum;
+      group_corrections[2 * group + 1] = -out.zero_point * residual_sum;
     }
   }
 }

@@ -15,9 +15,9 @@ namespace lectern::app {
 // ---- Library -------------------------------------------------------------------------------------------------------
 
 enum class DocumentState {
-  reading,    // its file is being opened, or its pages are arriving
-  ready,      // its text is kept
-  failed,     // `problem` says why
+  reading,  // its file is being opened, or its pages are arriving
+  ready,    // its text is kept
+  failed,   // `problem` says why
 };
 
 /// One row of the library. A folder adds one row for each of its files, joined by `collection`.
@@ -28,12 +28,12 @@ struct DocumentRow {
   std::string collection;   // name of the folder it came with, or empty
   std::string kind;         // "pdf", "text", "markdown", "code"
   DocumentState state = DocumentState::ready;
-  std::string problem;      // one sentence, if failed or if something could not be read
+  std::string problem;  // one sentence, if failed or if something could not be read
   int pages = 0;
   int pages_without_text = 0;
-  std::int64_t tokens = 0;  // with the current model; 0 while unknown
-  int pages_read = 0;       // while reading
-  double seconds_left = -1; // while reading; negative: unknown
+  std::int64_t tokens = 0;   // with the current model; 0 while unknown
+  int pages_read = 0;        // while reading
+  double seconds_left = -1;  // while reading; negative: unknown
   std::int64_t added_ms = 0;
 };
 
@@ -59,12 +59,12 @@ struct Citation {
   int marker = 0;  // its number in the answer, from 1
   CitationOrigin origin = CitationOrigin::model;
   CitationStatus status = CitationStatus::absent;
-  std::string fingerprint;  // of the document; empty if absent
-  std::string document;     // its name
-  int page = 0;             // where the quote stands, from 1; 0 if absent
-  int claimed_page = 0;     // what the answer said; 0 if nothing
+  std::string fingerprint;                   // of the document; empty if absent
+  std::string document;                      // its name
+  int page = 0;                              // where the quote stands, from 1; 0 if absent
+  int claimed_page = 0;                      // what the answer said; 0 if nothing
   std::optional<std::pair<int, int>> lines;  // first and last line, for text and code
-  std::string quote;        // verbatim text of the document if found, else what the answer claimed
+  std::string quote;                         // verbatim text of the document if found, else what the answer claimed
   std::int64_t start = 0, end = 0;           // the quote in the text of `page`
   std::int64_t answer_end = -1;              // the citation stands after this place of the answer; -1: under the answer
 };

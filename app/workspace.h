@@ -24,14 +24,14 @@ struct EngineState {
 /// Share of the context window, for the context bar.
 struct ContextUse {
   struct Part {
-    QString name;              // a document's name, "conversation", "instructions"
+    QString name;  // a document's name, "conversation", "instructions"
     std::int64_t tokens = 0;
-    bool kept = false;         // already read: costs nothing
+    bool kept = false;  // already read: costs nothing
   };
   std::vector<Part> parts;
   std::int64_t window = 0;
-  bool fits = true;            // false: passages will be chosen, and the answer says so
-  double seconds_to_read = -1; // for what is not kept; negative: unknown
+  bool fits = true;             // false: passages will be chosen, and the answer says so
+  double seconds_to_read = -1;  // for what is not kept; negative: unknown
 };
 
 /// Pixels of a page, 32-bit BGRX, rows without padding.
@@ -53,12 +53,13 @@ class Workspace : public QObject {
   virtual void add_paths(const QStringList& paths) = 0;
   virtual void retry_with_password(const QString& path, const QString& password) = 0;
   virtual void remove_document(const QString& fingerprint_or_path) = 0;
-  /// Renders a page: page_rendered follows (or page_failed). A newer request of the same `purpose` replaces waiting ones.
+  /// Renders a page: page_rendered follows (or page_failed). A newer request of the same `purpose` replaces waiting
+  /// ones.
   virtual void request_page(const QString& fingerprint, int page, double dpi, const QString& purpose) = 0;
 
   // Sessions
   virtual std::vector<SessionRow> sessions(const QString& search = {}) const = 0;
-  virtual std::vector<Message> messages(std::int64_t session) const = 0;  // the branch that is shown, in order
+  virtual std::vector<Message> messages(std::int64_t session) const = 0;           // the branch that is shown, in order
   virtual std::vector<QString> session_documents(std::int64_t session) const = 0;  // fingerprints, in order
   /// Makes a session with these documents; returns its id.
   virtual std::int64_t create_session(const std::vector<QString>& fingerprints) = 0;
@@ -73,7 +74,8 @@ class Workspace : public QObject {
   virtual void remember(std::int64_t session, const QString& key, const QString& value) = 0;
 
   // Questions
-  /// Asks after message `parent` (0: at the end of what is shown; below 0: as a first message, beside the others); the answer streams through the signals below.
+  /// Asks after message `parent` (0: at the end of what is shown; below 0: as a first message, beside the others); the
+  /// answer streams through the signals below.
   virtual void ask(std::int64_t session, const QString& question, std::int64_t parent = 0) = 0;
   /// Answers the same question again, as a branch.
   virtual void regenerate(std::int64_t session, std::int64_t answer) = 0;

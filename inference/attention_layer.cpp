@@ -1,5 +1,6 @@
 // Keys and values are written to the pages first and attention reads them from there, rounded as they are kept: a token
-// therefore sees the same bits whether its predecessors came with it in one pass, in an earlier one, or from a kept reading.
+// therefore sees the same bits whether its predecessors came with it in one pass, in an earlier one, or from a kept
+// reading.
 #include "inference/attention_layer.h"
 
 #include <cmath>
@@ -58,7 +59,8 @@ void attention_layer(LayerPass& pass, const AttentionWeights& weights, std::int6
     const std::int64_t slot = piece.sequence->position();
     kernels::kv_write(pass.stream, slice(k, first, count), slice(v, first, count), shape, strips, slot);
     if (pass.kind == RowKind::prefill) {
-      kernels::attention_prefill(pass.stream, slice(q, first, count), shape, strips, slot, scale, slice(y, first, count));
+      kernels::attention_prefill(pass.stream, slice(q, first, count), shape, strips, slot, scale,
+                                 slice(y, first, count));
     } else {
       for (std::int64_t t = 0; t < count; ++t) {
         Tensor one_q = slice(q, first + t, 1), one_y = slice(y, first + t, 1);

@@ -6,8 +6,8 @@
 
 namespace lectern::inference {
 
-/// out = Attention(x). x, out [R, H] f32, x already normed. `layer` counts the attention layers only: its strip of a page.
-/// The pieces' sequences must have room for their tokens (KvSequence::reserve).
+/// out = Attention(x). x, out [R, H] f32, x already normed. `layer` counts the attention layers only: its strip of a
+/// page. The pieces' sequences must have room for their tokens (KvSequence::reserve).
 void attention_layer(LayerPass& pass, const AttentionWeights& weights, std::int64_t layer, kernels::ConstTensor x,
                      kernels::Tensor out);
 /// Bytes of temporaries for `rows` rows.

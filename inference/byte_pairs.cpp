@@ -1,6 +1,7 @@
-// Words are short: up to 48 bytes a scan for the best pair after each merge is fastest, quadratic but in the first-level
-// cache. Longer pieces (a megabyte of one letter is a legal text) go through a heap of candidate merges over a linked list
-// of symbols; a candidate whose symbols changed in the meantime is recognised when it comes up and dropped.
+// Words are short: up to 48 bytes a scan for the best pair after each merge is fastest, quadratic but in the
+// first-level cache. Longer pieces (a megabyte of one letter is a legal text) go through a heap of candidate merges
+// over a linked list of symbols; a candidate whose symbols changed in the meantime is recognised when it comes up and
+// dropped.
 #include "inference/byte_pairs.h"
 
 #include <cassert>
@@ -106,15 +107,14 @@ void BytePairs::encode_long(std::string_view piece, std::vector<TokenId>& ids) c
     std::int32_t rank;
     std::int64_t left;
     TokenId left_id, right_id, joined;
-    bool operator>(const Candidate& other) const {
-      return rank != other.rank ? rank > other.rank : left > other.left;
-    }
+    bool operator>(const Candidate& other) const { return rank != other.rank ? rank > other.rank : left > other.left; }
   };
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> candidates;
   const auto consider = [&](std::int64_t left) {
     if (left == none || symbol(left).next == none) return;
     const TokenId left_id = symbol(left).id, right_id = symbol(symbol(left).next).id;
-    if (const Merge* merge = find(left_id, right_id)) candidates.push({merge->rank, left, left_id, right_id, merge->joined});
+    if (const Merge* merge = find(left_id, right_id))
+      candidates.push({merge->rank, left, left_id, right_id, merge->joined});
   };
   for (std::int64_t i = 0; i < static_cast<std::int64_t>(symbols.size()); ++i) consider(i);
 

@@ -1,8 +1,8 @@
-// To cut the prompt at the contents, the template is run with a stand-in for each of them, a word that occurs nowhere else,
-// and the result is cut at the stand-ins. The contents themselves never pass through the template, so nothing in them can
-// end a turn or call a tool. White space at the ends of a content stays where it is, around the stand-in: so a template that
-// trims its contents trims it too. Run with the real contents the template must give the same text; this is tried once,
-// with harmless conversations, when the template is opened.
+// To cut the prompt at the contents, the template is run with a stand-in for each of them, a word that occurs nowhere
+// else, and the result is cut at the stand-ins. The contents themselves never pass through the template, so nothing in
+// them can end a turn or call a tool. White space at the ends of a content stays where it is, around the stand-in: so a
+// template that trims its contents trims it too. Run with the real contents the template must give the same text; this
+// is tried once, with harmless conversations, when the template is opened.
 #include "inference/chat_template.h"
 
 #include <algorithm>
@@ -30,13 +30,15 @@ constexpr std::int64_t basic_budget = std::int64_t{512} << 20;  // about two sec
 constexpr std::int64_t budget_per_byte = 64;                    // of the conversation
 
 constexpr const char* chatml =
-    "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{%- endfor %}"
+    "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{%- "
+    "endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}";
 
 Value value_of(const Json& json, int depth) {
   if (depth > jinja::deepest_value) throw Failure(Failure::Kind::limit, "JSON that is nested too deeply");
   if (json.is_boolean()) return json.get<bool>();
-  if (json.is_number_unsigned() && json.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX)) return json.get<double>();
+  if (json.is_number_unsigned() && json.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX))
+    return json.get<double>();
   if (json.is_number_integer()) return json.get<std::int64_t>();
   if (json.is_number()) return json.get<double>();
   if (json.is_string()) return Value(json.get_ref<const std::string&>());
@@ -55,7 +57,8 @@ Value value_of(const Json& json, int depth) {
 
 Value parsed(const std::string& text, const char* what) {
   const Json json = Json::parse(text, nullptr, false);
-  if (json.is_discarded()) throw Error(ErrorKind::bad_request, std::string("chat template: ") + what + " is not valid JSON");
+  if (json.is_discarded())
+    throw Error(ErrorKind::bad_request, std::string("chat template: ") + what + " is not valid JSON");
   return value_of(json, 0);
 }
 
@@ -87,7 +90,8 @@ void part_thinking(ChatMessage& message) {
   const std::size_t end = message.content.rfind(close);
   if (message.role != "assistant" || message.reasoning_content || end == std::string::npos) return;
   std::string reasoning = message.content.substr(0, message.content.find(close));
-  if (const std::size_t begin = reasoning.rfind(open); begin != std::string::npos) reasoning.erase(0, begin + open.size());
+  if (const std::size_t begin = reasoning.rfind(open); begin != std::string::npos)
+    reasoning.erase(0, begin + open.size());
   const auto trim_line_breaks = [](std::string& text, bool left, bool right) {
     while (right && !text.empty() && text.back() == '\n') text.pop_back();
     if (left) text.erase(0, std::min(text.find_first_not_of('\n'), text.size()));
@@ -114,10 +118,12 @@ struct ChatTemplate::State {
   void use(std::string text) {
     source = std::move(text);
     tree = jinja::parse(source);
-    knows_thinking = source.find("reasoning_content") != std::string::npos && source.find("</think>") != std::string::npos;
+    knows_thinking =
+        source.find("reasoning_content") != std::string::npos && source.find("</think>") != std::string::npos;
   }
 
-  std::string run(const jinja::Block& block, const std::vector<ChatMessage>& messages, const ChatOptions& options) const {
+  std::string run(const jinja::Block& block, const std::vector<ChatMessage>& messages,
+                  const ChatOptions& options) const {
     jinja::Variables variables;
     std::size_t size = options.tools_json.size();
     std::vector<Value> list;
@@ -126,31 +132,36 @@ struct ChatTemplate::State {
       dict.set("role", Value(to_valid_utf8(message.role)));
       dict.set("content", Value(to_valid_utf8(message.content)));
       if (message.reasoning_content) dict.set("reasoning_content", Value(to_valid_utf8(*message.reasoning_content)));
-      if (!message.tool_calls_json.empty()) dict.set("tool_calls", parsed(message.tool_calls_json, "a list of tool calls"));
+      if (!message.tool_calls_json.empty())
+        dict.set("tool_calls", parsed(message.tool_calls_json, "a list of tool calls"));
       list.push_back(Value::dict(std::move(dict)));
-      size += message.content.size() + message.tool_calls_json.size() + message.reasoning_content.value_or("").size() + 64;
+      size +=
+          message.content.size() + message.tool_calls_json.size() + message.reasoning_content.value_or("").size() + 64;
     }
     variables["messages"] = Value::list(std::move(list));
-    variables["tools"] = options.tools_json.empty() ? Value(jinja::None{}) : parsed(options.tools_json, "the list of tools");
+    variables["tools"] =
+        options.tools_json.empty() ? Value(jinja::None{}) : parsed(options.tools_json, "the list of tools");
     variables["documents"] = jinja::None{};
     variables["add_generation_prompt"] = options.add_generation_prompt;
     if (!bos_token.empty()) variables["bos_token"] = Value(bos_token);
     if (!eos_token.empty()) variables["eos_token"] = Value(eos_token);
     if (options.enable_thinking) variables["enable_thinking"] = *options.enable_thinking;
     for (const auto& [name, json] : options.variables) variables[name] = parsed(json, "a variable");
-    jinja::Evaluator evaluator(std::move(variables), basic_budget + budget_per_byte * static_cast<std::int64_t>(size), options.now_s);
+    jinja::Evaluator evaluator(std::move(variables), basic_budget + budget_per_byte * static_cast<std::int64_t>(size),
+                               options.now_s);
     return evaluator.run(block);
   }
 
   /// Nothing when a content is missing from the result or stands in it twice.
-  std::optional<std::vector<Piece>> cut(const jinja::Block& block, const std::vector<ChatMessage>& messages, const ChatOptions& options,
-                                        bool merge_system) const;
+  std::optional<std::vector<Piece>> cut(const jinja::Block& block, const std::vector<ChatMessage>& messages,
+                                        const ChatOptions& options, bool merge_system) const;
 };
 
 namespace {
 
 /// A beginning of words that occurs neither in the template nor in the conversation.
-std::string unused_word(const std::string& source, const std::vector<ChatMessage>& messages, const ChatOptions& options) {
+std::string unused_word(const std::string& source, const std::vector<ChatMessage>& messages,
+                        const ChatOptions& options) {
   for (std::int64_t number = 0;; ++number) {
     const std::string word = "qzx" + std::to_string(number) + "y";
     const auto has_it = [&](const std::string& text) { return text.find(word) != std::string::npos; };
@@ -164,7 +175,8 @@ std::string unused_word(const std::string& source, const std::vector<ChatMessage
 }
 
 /// Cuts `text` at the stand-ins, each of which takes back the white space that is left around it.
-std::optional<std::vector<Piece>> cut_at(const std::string& text, const std::string& word, const std::vector<StandIn>& stand_ins) {
+std::optional<std::vector<Piece>> cut_at(const std::string& text, const std::string& word,
+                                         const std::vector<StandIn>& stand_ins) {
   std::vector<Piece> pieces;
   std::vector<bool> seen(stand_ins.size(), false);
   std::size_t begin = 0;  // of the text that belongs to no piece yet
@@ -172,7 +184,8 @@ std::optional<std::vector<Piece>> cut_at(const std::string& text, const std::str
     if (end > begin) pieces.push_back({true, -1, text.substr(begin, end - begin), false});
   };
   for (std::size_t at = text.find(word); at != std::string::npos; at = text.find(word, begin)) {
-    const auto which = std::find_if(stand_ins.begin(), stand_ins.end(), [&](const StandIn& s) { return text.compare(at, s.word.size(), s.word) == 0; });
+    const auto which = std::find_if(stand_ins.begin(), stand_ins.end(),
+                                    [&](const StandIn& s) { return text.compare(at, s.word.size(), s.word) == 0; });
     if (which == stand_ins.end()) return std::nullopt;  // a stand-in was cut up
     const auto index = static_cast<std::size_t>(which - stand_ins.begin());
     if (seen[index]) return std::nullopt;
@@ -188,8 +201,10 @@ std::optional<std::vector<Piece>> cut_at(const std::string& text, const std::str
     while (right > 0 && right < after.size() && (after[right] & 0xC0) == 0x80) --right;
 
     add_template(at - left);
-    pieces.push_back({false, which->message, std::string(before.substr(before.size() - left)) + which->text.core + std::string(after.substr(0, right)),
-                      which->is_reasoning});
+    pieces.push_back(
+        {false, which->message,
+         std::string(before.substr(before.size() - left)) + which->text.core + std::string(after.substr(0, right)),
+         which->is_reasoning});
     begin = end + right;
   }
   add_template(text.size());
@@ -200,12 +215,14 @@ std::optional<std::vector<Piece>> cut_at(const std::string& text, const std::str
 
 }  // namespace
 
-std::optional<std::vector<Piece>> ChatTemplate::State::cut(const jinja::Block& block, const std::vector<ChatMessage>& messages,
+std::optional<std::vector<Piece>> ChatTemplate::State::cut(const jinja::Block& block,
+                                                           const std::vector<ChatMessage>& messages,
                                                            const ChatOptions& options, bool merge_system) const {
   const std::string word = unused_word(source, messages, options);
   std::vector<StandIn> stand_ins;
   const auto stand_in_for = [&](const std::string& text, std::size_t message, bool is_reasoning) {
-    StandIn stand_in{word + std::to_string(stand_ins.size()) + "z", static_cast<int>(message), is_reasoning, core_of(to_valid_utf8(text))};
+    StandIn stand_in{word + std::to_string(stand_ins.size()) + "z", static_cast<int>(message), is_reasoning,
+                     core_of(to_valid_utf8(text))};
     if (stand_in.text.core.empty()) return stand_in.text.before;  // a template may ask whether there is a content
     const std::string shown = stand_in.text.before + stand_in.word + stand_in.text.after;
     stand_ins.push_back(std::move(stand_in));
@@ -241,11 +258,13 @@ ChatTemplate::ChatTemplate(std::string source, std::string bos_token, std::strin
   } else {
     try {
       state->use(to_valid_utf8(source));
-      const ChatMessage system{"system", "Answer in one word.", std::nullopt, {}}, question{"user", "What is the colour of snow?", std::nullopt, {}},
+      const ChatMessage system{"system", "Answer in one word.", std::nullopt, {}},
+          question{"user", "What is the colour of snow?", std::nullopt, {}},
           answer{"assistant", "White.", std::nullopt, {}};
       ChatOptions options;
       options.now_s = 0;
-      for (const std::vector<ChatMessage>& probe : {std::vector{question}, std::vector{system, question, answer, question}}) {
+      for (const std::vector<ChatMessage>& probe :
+           {std::vector{question}, std::vector{system, question, answer, question}}) {
         try {
           const auto pieces = state->cut(state->tree, probe, options, false);
           if (!pieces || joined(*pieces) != state->run(state->tree, probe, options)) {
@@ -267,7 +286,9 @@ ChatTemplate::~ChatTemplate() = default;
 ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
 
-const std::string& ChatTemplate::warning() const { return state_->warning; }
+const std::string& ChatTemplate::warning() const {
+  return state_->warning;
+}
 
 std::string ChatTemplate::render(const std::vector<ChatMessage>& messages, const ChatOptions& options) const {
   try {
@@ -287,7 +308,8 @@ std::vector<Piece> ChatTemplate::render_pieces(const std::vector<ChatMessage>& m
   for (const bool merge_system : {false, true}) {
     try {
       if (auto pieces = state_->cut(state_->tree, messages, options, merge_system)) {
-        if (merge_system) tell("the model's chat template takes no system message; it is put before the first question");
+        if (merge_system)
+          tell("the model's chat template takes no system message; it is put before the first question");
         return std::move(*pieces);
       }
       break;

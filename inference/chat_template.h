@@ -31,8 +31,8 @@ class ChatTemplate {
  public:
   /// A piece of a rendered conversation. The texts of all pieces, joined, are the prompt.
   struct Piece {
-    bool is_template = true;    // control tokens are recognised in it; false: a message's own text, in which none is
-    int message = -1;           // index of the message whose text this is; -1 for template text
+    bool is_template = true;  // control tokens are recognised in it; false: a message's own text, in which none is
+    int message = -1;         // index of the message whose text this is; -1 for template text
     std::string text;
     bool is_reasoning = false;  // the message's reasoning_content rather than its content
   };
@@ -52,12 +52,12 @@ class ChatTemplate {
   std::string render(const std::vector<ChatMessage>& messages, const ChatOptions& options = {}) const;
 
   /// The prompt cut at the contents of the messages, each exactly once, so that no content can be taken for control
-  /// text. A content keeps its white space, or loses it at its ends where the template trims; one of white space alone has
-  /// no piece. The template sees stand-ins for the contents: what it would do on finding tags in them does not happen,
-  /// except that thinking is told from the answer in an assistant's message if the template knows thinking. Tool calls are
-  /// template text. A template that refuses system messages gets the system text at the start of the user's. One that
-  /// loses or repeats a content or fails: ChatML for this conversation. Both are told in `*warning` if that is not null.
-  /// Throws Error{bad_request} with the template's own words when it refuses the conversation.
+  /// text. A content keeps its white space, or loses it at its ends where the template trims; one of white space alone
+  /// has no piece. The template sees stand-ins for the contents: what it would do on finding tags in them does not
+  /// happen, except that thinking is told from the answer in an assistant's message if the template knows thinking.
+  /// Tool calls are template text. A template that refuses system messages gets the system text at the start of the
+  /// user's. One that loses or repeats a content or fails: ChatML for this conversation. Both are told in `*warning` if
+  /// that is not null. Throws Error{bad_request} with the template's own words when it refuses the conversation.
   std::vector<Piece> render_pieces(const std::vector<ChatMessage>& messages, const ChatOptions& options = {},
                                    std::string* warning = nullptr) const;
 

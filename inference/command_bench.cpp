@@ -23,7 +23,9 @@ constexpr std::int64_t most_tokens = std::int64_t{1} << 22;
 constexpr std::int64_t chunk = 512;
 constexpr int most_threads = 1024;
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 /// Ids that look like nothing in particular, the same in every run.
 std::vector<TokenId> some_tokens(std::int64_t count, std::int64_t vocabulary) {
@@ -101,7 +103,8 @@ void bench(Arguments args, std::ostream& out, std::ostream&) {
   static constexpr std::string_view valued[] = {"--model", "--prompt", "--generate", "--depth", "--threads"};
   static constexpr std::string_view flags[] = {"--json"};
   const EngineOptions options(args, valued, flags);
-  if (!options.positional().empty()) throw UsageError("bench: \"" + options.positional()[0] + "\" is one argument too many");
+  if (!options.positional().empty())
+    throw UsageError("bench: \"" + options.positional()[0] + "\" is one argument too many");
   const auto or_else = [](std::vector<std::int64_t> values, std::vector<std::int64_t> usual) {
     return values.empty() ? usual : values;
   };
@@ -110,16 +113,20 @@ void bench(Arguments args, std::ostream& out, std::ostream&) {
   const auto depths = or_else(options.integers("--depth", 0, most_tokens), {0});
 
   const Model model(find_model(options.text("--model").value_or("")));
-  const auto largest = [](const std::vector<std::int64_t>& values) { return *std::max_element(values.begin(), values.end()); };
+  const auto largest = [](const std::vector<std::int64_t>& values) {
+    return *std::max_element(values.begin(), values.end());
+  };
   const std::int64_t window = largest(depths) + std::max(largest(prompts), largest(generates)) + 1;
   if (window > model.config().context_length)
     throw Error(ErrorKind::bad_request, "bench: depth and tokens together are " + std::to_string(window) +
-                                            ", more than the window of " + std::to_string(model.config().context_length) +
-                                            " the model was made for");
+                                            ", more than the window of " +
+                                            std::to_string(model.config().context_length) + " the model was made for");
   Bench bench(model, window, static_cast<int>(options.integer("--threads", 1, most_threads).value_or(0)));
 
-  nlohmann::json report{{"model", model.config().name}, {"quantization", model.config().quantization},
-                        {"device", kernels::describe_cpu()}, {"threads", bench.stream().pool().size()}};
+  nlohmann::json report{{"model", model.config().name},
+                        {"quantization", model.config().quantization},
+                        {"device", kernels::describe_cpu()},
+                        {"threads", bench.stream().pool().size()}};
   report["limits"] = {{"read_gb_per_s", bench.limits().read_gb_per_s},
                       {"multiply_f32_gflop_per_s", bench.limits().peak.f32_gflop_per_s},
                       {"multiply_i8_gop_per_s", bench.limits().peak.i8_gop_per_s}};
@@ -136,9 +143,13 @@ void bench(Arguments args, std::ostream& out, std::ostream&) {
     for (std::int64_t prompt : prompts) {
       const StepTrace trace = bench.prefill(depth, prompt);
       const double fraction = trace.prefill_gflop_per_s() / bench.multiply_limit();
-      report["prefill"].push_back({{"depth", depth}, {"tokens", prompt}, {"tokens_per_s", trace.prefill_tokens_per_s()},
-                                   {"gflop_per_s", trace.prefill_gflop_per_s()}, {"fraction_of_multiply_peak", fraction}});
-      std::snprintf(line, sizeof line, "prefill %6lld at %6lld: %9.1f tokens/s, %7.1f GFLOP/s, %3.0f %% of the multiply peak\n",
+      report["prefill"].push_back({{"depth", depth},
+                                   {"tokens", prompt},
+                                   {"tokens_per_s", trace.prefill_tokens_per_s()},
+                                   {"gflop_per_s", trace.prefill_gflop_per_s()},
+                                   {"fraction_of_multiply_peak", fraction}});
+      std::snprintf(line, sizeof line,
+                    "prefill %6lld at %6lld: %9.1f tokens/s, %7.1f GFLOP/s, %3.0f %% of the multiply peak\n",
                     static_cast<long long>(prompt), static_cast<long long>(depth), trace.prefill_tokens_per_s(),
                     trace.prefill_gflop_per_s(), fraction * 100);
       if (!as_json) out << line << std::flush;
@@ -146,13 +157,17 @@ void bench(Arguments args, std::ostream& out, std::ostream&) {
     for (std::int64_t count : generates) {
       const StepTrace trace = bench.decode(depth, count);
       const double fraction = trace.decode_gb_per_s() / bench.limits().read_gb_per_s;
-      report["decode"].push_back({{"depth", depth}, {"tokens", count}, {"tokens_per_s", trace.decode_tokens_per_s()},
-                                  {"bytes_per_token", trace.bytes_per_token()}, {"gb_per_s", trace.decode_gb_per_s()},
+      report["decode"].push_back({{"depth", depth},
+                                  {"tokens", count},
+                                  {"tokens_per_s", trace.decode_tokens_per_s()},
+                                  {"bytes_per_token", trace.bytes_per_token()},
+                                  {"gb_per_s", trace.decode_gb_per_s()},
                                   {"fraction_of_read_bandwidth", fraction}});
-      std::snprintf(line, sizeof line,
-                    "decode  %6lld at %6lld: %9.1f tokens/s, %7.1f MB per token, %.1f GB/s, %3.0f %% of the read bandwidth\n",
-                    static_cast<long long>(count), static_cast<long long>(depth), trace.decode_tokens_per_s(),
-                    static_cast<double>(trace.bytes_per_token()) * 1e-6, trace.decode_gb_per_s(), fraction * 100);
+      std::snprintf(
+          line, sizeof line,
+          "decode  %6lld at %6lld: %9.1f tokens/s, %7.1f MB per token, %.1f GB/s, %3.0f %% of the read bandwidth\n",
+          static_cast<long long>(count), static_cast<long long>(depth), trace.decode_tokens_per_s(),
+          static_cast<double>(trace.bytes_per_token()) * 1e-6, trace.decode_gb_per_s(), fraction * 100);
       if (!as_json) out << line << std::flush;
     }
   }

@@ -29,9 +29,11 @@ std::int64_t window_for(const Model& model, std::int64_t tokens) {
 /// -log softmax(logits)[id], in double.
 double surprise(const float* logits, std::int64_t vocabulary, TokenId id) {
   double highest = -INFINITY;
-  for (std::int64_t index = 0; index < vocabulary; ++index) highest = std::max(highest, static_cast<double>(logits[index]));
+  for (std::int64_t index = 0; index < vocabulary; ++index)
+    highest = std::max(highest, static_cast<double>(logits[index]));
   double sum = 0;
-  for (std::int64_t index = 0; index < vocabulary; ++index) sum += std::exp(static_cast<double>(logits[index]) - highest);
+  for (std::int64_t index = 0; index < vocabulary; ++index)
+    sum += std::exp(static_cast<double>(logits[index]) - highest);
   return highest + std::log(sum) - static_cast<double>(logits[id]);
 }
 
@@ -40,7 +42,8 @@ double surprise(const float* logits, std::int64_t vocabulary, TokenId id) {
 void logits(Arguments args, std::ostream&, std::ostream&) {
   static constexpr std::string_view valued[] = {"--model", "--tokens", "--output", "--split", "--threads"};
   const EngineOptions options(args, valued, {});
-  if (!options.positional().empty()) throw UsageError("logits: \"" + options.positional()[0] + "\" is one argument too many");
+  if (!options.positional().empty())
+    throw UsageError("logits: \"" + options.positional()[0] + "\" is one argument too many");
   const std::string output = options.required_text("--output");
   const std::vector<std::int64_t> split = options.integers("--split", 1, most_tokens);
   const std::vector<TokenId> tokens = read_ids(options.required_text("--tokens"));
@@ -75,7 +78,8 @@ void perplexity(Arguments args, std::ostream& out, std::ostream&) {
   double sum = 0;
   std::int64_t scored = 0;
   for (std::size_t start = 0; start < tokens.size(); start += static_cast<std::size_t>(context)) {
-    const std::span window = std::span(tokens).subspan(start, std::min(static_cast<std::size_t>(context), tokens.size() - start));
+    const std::span window =
+        std::span(tokens).subspan(start, std::min(static_cast<std::size_t>(context), tokens.size() - start));
     std::vector<double> surprises(window.size());
     std::size_t done = 0;
     run.restart();

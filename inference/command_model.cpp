@@ -28,9 +28,9 @@ void list(bool as_json, std::ostream& out) {
       entry["parameters"] = config.parameters;
       entry["context_length"] = config.context_length;
       entry["size_bytes"] = file.size_bytes();
-      line += "  " + config.architecture + "  " + config.quantization + "  " + std::to_string(config.parameters / 1000000) +
-              " M parameters  window " + std::to_string(config.context_length) + "  " +
-              std::to_string(file.size_bytes() / (1 << 20)) + " MiB";
+      line += "  " + config.architecture + "  " + config.quantization + "  " +
+              std::to_string(config.parameters / 1000000) + " M parameters  window " +
+              std::to_string(config.context_length) + "  " + std::to_string(file.size_bytes() / (1 << 20)) + " MiB";
     } catch (const Error& error) {  // one bad file does not hide the others
       entry["error"] = error.what();
       line += "  cannot be used: " + std::string(error.what());
@@ -38,8 +38,10 @@ void list(bool as_json, std::ostream& out) {
     all.push_back(entry);
     if (!as_json) out << line << '\n';
   }
-  if (as_json) out << all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
-  else if (all.empty()) out << "no models in " << models_folder().string() << "; run installer/run once\n";
+  if (as_json)
+    out << all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+  else if (all.empty())
+    out << "no models in " << models_folder().string() << "; run installer/run once\n";
 }
 
 }  // namespace

@@ -53,13 +53,14 @@ void tokenize(Arguments args, std::ostream& out, std::ostream&) {
 }
 
 void generate(Arguments args, std::ostream& out, std::ostream& err) {
-  static constexpr std::string_view valued[] = {"--model", "--prompt-file", "--max-tokens", "--temperature", "--seed", "--top-k",
-                                                "--top-p", "--min-p", "--repetition-penalty", "--stop", "--context", "--threads",
-                                                "--draft"};
+  static constexpr std::string_view valued[] = {
+      "--model", "--prompt-file",        "--max-tokens", "--temperature", "--seed",    "--top-k", "--top-p",
+      "--min-p", "--repetition-penalty", "--stop",       "--context",     "--threads", "--draft"};
   static constexpr std::string_view flags[] = {"--verbose"};
   const EngineOptions options(args, valued, flags);
   if (!options.positional().empty())
-    throw UsageError("generate: \"" + options.positional()[0] + "\" is one argument too many; the prompt comes from --prompt-file");
+    throw UsageError("generate: \"" + options.positional()[0] +
+                     "\" is one argument too many; the prompt comes from --prompt-file");
   if (options.integer("--draft", 0, 64).value_or(0) > 0)
     throw Error(ErrorKind::unsupported, "--draft: this build does not draft tokens yet; leave it out");
   GenerationSettings settings;
@@ -68,7 +69,8 @@ void generate(Arguments args, std::ostream& out, std::ostream& err) {
   settings.sampling.top_k = static_cast<int>(options.integer("--top-k", 0, most_tokens).value_or(0));
   settings.sampling.top_p = static_cast<float>(options.number("--top-p", 0, 1).value_or(1));
   settings.sampling.min_p = static_cast<float>(options.number("--min-p", 0, 1).value_or(0));
-  settings.sampling.repetition_penalty = static_cast<float>(options.number("--repetition-penalty", 0, 1000).value_or(1));
+  settings.sampling.repetition_penalty =
+      static_cast<float>(options.number("--repetition-penalty", 0, 1000).value_or(1));
   settings.sampling.seed = static_cast<std::uint64_t>(options.integer("--seed", 0, INT64_MAX).value_or(0));
   if (const auto stop = options.text("--stop")) settings.stop.push_back(*stop);
   const std::string prompt = read_text(options.required_text("--prompt-file"));
@@ -78,12 +80,14 @@ void generate(Arguments args, std::ostream& out, std::ostream& err) {
   std::vector<TokenId> tokens = tokenizer.encode(prompt, SpecialTokens::recognised);
   if (tokenizer.add_bos() && tokenizer.bos() && (tokens.empty() || tokens.front() != *tokenizer.bos()))
     tokens.insert(tokens.begin(), *tokenizer.bos());
-  if (tokens.empty()) throw Error(ErrorKind::bad_request, options.required_text("--prompt-file") + ": the prompt is empty");
+  if (tokens.empty())
+    throw Error(ErrorKind::bad_request, options.required_text("--prompt-file") + ": the prompt is empty");
   const std::int64_t window =
       choose_window(model, options.integer("--context", 1, most_tokens), chunk, available_memory());
   if (static_cast<std::int64_t>(tokens.size()) > window)
-    throw Error(ErrorKind::bad_request, "prompt: its " + std::to_string(tokens.size()) + " tokens do not fit in the window of " +
-                                            std::to_string(window) + "; use a larger --context or a shorter prompt");
+    throw Error(ErrorKind::bad_request, "prompt: its " + std::to_string(tokens.size()) +
+                                            " tokens do not fit in the window of " + std::to_string(window) +
+                                            "; use a larger --context or a shorter prompt");
   settings.usable_tokens = model.usable_tokens();
 
   ModelRun run(model, window, chunk, static_cast<int>(options.integer("--threads", 1, most_threads).value_or(0)));
@@ -95,7 +99,8 @@ void generate(Arguments args, std::ostream& out, std::ostream& err) {
   GenerationCallbacks callbacks;
   callbacks.text = [&](std::string_view text) { out << text << std::flush; };
   StepTrace trace(model.config(), model.weights());
-  inference::generate(run.forward(), run.sequence(), tokenizer, tokens, last, RowKind::prefill, settings, callbacks, &trace);
+  inference::generate(run.forward(), run.sequence(), tokenizer, tokens, last, RowKind::prefill, settings, callbacks,
+                      &trace);
   out << '\n';
   if (options.has("--verbose")) err << trace.line() << '\n';
 }

@@ -1,12 +1,11 @@
 // A node holds one segment: its ids, the pages of its slots (the first may be shared with its parent), and snapshots in
-// ascending order. A segment that is still being read is a node whose ids are a prefix; it grows until it is complete and
-// only then may have children. Looking up walks complete nodes, then finds the furthest allowed place inside a last one.
-// A place is allowed at a segment's end or on its 64-token grid, because only there does a later prefill give the same bits;
-// a model with DeltaNet layers needs a snapshot there too, a pure-attention one only the rows. Nodes of generated rows match
-// only answers that come back by their ids.
-// Eviction takes the least recently used leaf back to its previous snapshot, then its parent's rows behind the parent's last
-// snapshot, and so on, so that no rows are ever left without a state behind them. Inside a completed segment snapshots are
-// thinned to every 32,768 tokens.
+// ascending order. A segment that is still being read is a node whose ids are a prefix; it grows until it is complete
+// and only then may have children. Looking up walks complete nodes, then finds the furthest allowed place inside a last
+// one. A place is allowed at a segment's end or on its 64-token grid, because only there does a later prefill give the
+// same bits; a model with DeltaNet layers needs a snapshot there too, a pure-attention one only the rows. Nodes of
+// generated rows match only answers that come back by their ids. Eviction takes the least recently used leaf back to
+// its previous snapshot, then its parent's rows behind the parent's last snapshot, and so on, so that no rows are ever
+// left without a state behind them. Inside a completed segment snapshots are thinned to every 32,768 tokens.
 #include "inference/context_store.h"
 
 #include <algorithm>
@@ -24,7 +23,9 @@ constexpr std::int64_t interior_spacing = 32768;
 constexpr std::size_t most_remembered_keys = 1 << 18;
 constexpr std::int64_t node_bytes = 512;  // a node's own memory, roughly
 
-std::int64_t size_of(const std::vector<TokenId>& tokens) { return static_cast<std::int64_t>(tokens.size()); }
+std::int64_t size_of(const std::vector<TokenId>& tokens) {
+  return static_cast<std::int64_t>(tokens.size());
+}
 
 std::int64_t common_prefix(const std::vector<TokenId>& a, const std::vector<TokenId>& b) {
   const auto [first, second] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
@@ -89,14 +90,16 @@ ContextStore::Node* ContextStore::find_complete(Node& parent, const ChainSegment
 }
 
 // A child that already holds the first `available` tokens, or an incomplete one that they continue.
-ContextStore::Node* ContextStore::find_extendable(Node& parent, const ChainSegment& segment, std::int64_t available) const {
+ContextStore::Node* ContextStore::find_extendable(Node& parent, const ChainSegment& segment,
+                                                  std::int64_t available) const {
   Node* longest = nullptr;
   for (const auto& child : parent.children) {
     if (child->rows != segment.rows) continue;
     const std::int64_t common = common_prefix(child->tokens, segment.tokens);
     const bool holds_all = common >= available && available < size_of(segment.tokens);
     const bool continues = !child->complete && common == size_of(child->tokens);
-    if ((holds_all || continues) && (!longest || size_of(child->tokens) > size_of(longest->tokens))) longest = child.get();
+    if ((holds_all || continues) && (!longest || size_of(child->tokens) > size_of(longest->tokens)))
+      longest = child.get();
   }
   return longest;
 }
@@ -123,8 +126,8 @@ void ContextStore::consider(Node& node, const ChainSegment& segment, std::int64_
 ContextStore::Node* ContextStore::load(Node& parent, const ChainSegment& segment) {
   if (!backend_) return nullptr;
   const std::int64_t end = parent.end() + size_of(segment.tokens);
-  const std::int64_t page_count = (end + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens -
-                                  parent.end() / kernels::kv_page_tokens;
+  const std::int64_t page_count =
+      (end + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens - parent.end() / kernels::kv_page_tokens;
   for (RowKind rows : {RowKind::decode, RowKind::prefill}) {
     if (rows == RowKind::decode && segment.rows != RowKind::decode) continue;
     const ChainKey key = key_of(parent.key, rows, segment.tokens);
@@ -192,7 +195,9 @@ ResumePoint ContextStore::longest_kept_prefix(std::span<const ChainSegment> chai
   return point;
 }
 
-void ContextStore::add_page(const PageRef& page) { ++kept_pages_[page.identity()]; }
+void ContextStore::add_page(const PageRef& page) {
+  ++kept_pages_[page.identity()];
+}
 void ContextStore::drop_page(const PageRef& page) {
   const auto found = kept_pages_.find(page.identity());
   assert(found != kept_pages_.end());
@@ -382,11 +387,13 @@ std::string ContextStore::audit() const {
     if (node.tokens.empty()) fail("has no tokens");
     if (node.start != node.parent->end()) fail("does not follow its parent");
     if (!node.parent->complete) fail("its parent is not complete");
-    if (node.complete && node.key != key_of(node.parent->key, node.rows, node.tokens)) fail("its key is not its chain's");
+    if (node.complete && node.key != key_of(node.parent->key, node.rows, node.tokens))
+      fail("its key is not its chain's");
     if (node.children.empty() && (node.snapshots.empty() || node.snapshots.back()->position != node.end()))
       fail("a leaf that does not end in a state");
     const std::int64_t last_page = (node.end() + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens;
-    if (node.first_page() + static_cast<std::int64_t>(node.pages.size()) != last_page) fail("pages do not match its rows");
+    if (node.first_page() + static_cast<std::int64_t>(node.pages.size()) != last_page)
+      fail("pages do not match its rows");
     std::int64_t last = node.start;
     for (const auto& snapshot : node.snapshots) {
       if (snapshot->position <= last || snapshot->position > node.end()) fail("a state is not at its place");

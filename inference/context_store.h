@@ -38,8 +38,8 @@ struct SegmentRecord {
   ChainKey parent, key;
   RowKind rows = RowKind::prefill;
   std::vector<TokenId> tokens;
-  std::int64_t start = 0;       // position of the first token
-  std::vector<PageRef> pages;   // slots [start, start + tokens) of the chain; the first page begins at a multiple of 256
+  std::int64_t start = 0;      // position of the first token
+  std::vector<PageRef> pages;  // slots [start, start + tokens) of the chain; the first page begins at a multiple of 256
   std::vector<std::unique_ptr<DeltaSnapshot>> snapshots;  // ascending; the last one at the end
 };
 
@@ -57,8 +57,8 @@ class ContextBackend {
 /// Where a request may start: its first `position` tokens are kept.
 struct ResumePoint {
   std::int64_t position = 0;
-  std::int64_t loaded = 0;        // of them restored by the backend just now
-  std::vector<PageRef> pages;     // of slots [0, position)
+  std::int64_t loaded = 0;     // of them restored by the backend just now
+  std::vector<PageRef> pages;  // of slots [0, position)
   /// State at `position`, or null: at position 0, and in models whose only state is in the pages. Owned by the store,
   /// valid until it is next changed.
   const DeltaSnapshot* snapshot = nullptr;
@@ -82,8 +82,8 @@ class ContextStore {
   /// May be null; must outlive the store.
   void set_backend(ContextBackend* backend) { backend_ = backend; }
 
-  /// The longest prefix of `chain` from which reading may go on. Token ids are compared, a hash alone never decides. The
-  /// whole chain only if its last hidden row is kept, since an answer begins with the logits of that row.
+  /// The longest prefix of `chain` from which reading may go on. Token ids are compared, a hash alone never decides.
+  /// The whole chain only if its last hidden row is kept, since an answer begins with the logits of that row.
   ResumePoint longest_kept_prefix(std::span<const ChainSegment> chain);
 
   /// The first `position` tokens of `chain` have been read: their rows are in `pages`, `snapshot` is the state there.

@@ -1,6 +1,6 @@
 // The convolution reads its last inputs from the kept rows, which may be bf16, so its inputs are rounded to that type
-// before it: a token's result must not depend on whether its predecessors came in the same pass. Tried and dropped: keeping
-// f32 rows for every model; twice the bytes for nothing, since these models were trained with bf16 rows.
+// before it: a token's result must not depend on whether its predecessors came in the same pass. Tried and dropped:
+// keeping f32 rows for every model; twice the bytes for nothing, since these models were trained with bf16 rows.
 #include "inference/delta_layer.h"
 
 #include <bit>

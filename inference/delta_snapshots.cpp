@@ -1,6 +1,6 @@
-// A recurrent state cannot be cut back to a shorter prefix as keys and values can, so every place that a later request may
-// start from needs its own copy. The kernels write them in the middle of a pass (at listed offsets), so that taking a
-// snapshot never changes how a prompt is read.
+// A recurrent state cannot be cut back to a shorter prefix as keys and values can, so every place that a later request
+// may start from needs its own copy. The kernels write them in the middle of a pass (at listed offsets), so that taking
+// a snapshot never changes how a prompt is read.
 #include "inference/delta_snapshots.h"
 
 #include <algorithm>
@@ -65,6 +65,8 @@ bool DeltaState::is_finite() const {
 
 DeltaSnapshot::DeltaSnapshot(const DeltaShape& shape) : state(shape), hidden(static_cast<std::size_t>(shape.hidden)) {}
 
-bool DeltaSnapshot::is_finite() const { return state.is_finite() && all_finite(hidden); }
+bool DeltaSnapshot::is_finite() const {
+  return state.is_finite() && all_finite(hidden);
+}
 
 }  // namespace lectern::inference

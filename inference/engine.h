@@ -12,12 +12,15 @@
 
 namespace lectern::inference {
 
-/// Told of a request's progress, on the engine's own thread, between its chunks and tokens: return quickly, never throw.
+/// Told of a request's progress, on the engine's own thread, between its chunks and tokens: return quickly, never
+/// throw.
 class RequestObserver {
  public:
   virtual ~RequestObserver() = default;
   /// The request left the queue: its prompt holds `prompt_tokens`, of which `kept_tokens` need no reading.
-  virtual void on_started(std::int64_t prompt_tokens, std::int64_t kept_tokens) { (void)prompt_tokens, (void)kept_tokens; }
+  virtual void on_started(std::int64_t prompt_tokens, std::int64_t kept_tokens) {
+    (void)prompt_tokens, (void)kept_tokens;
+  }
   /// `read` of `prompt_tokens` are in the context; `seconds_left` is measured, negative while unknown.
   virtual void on_reading(std::int64_t read, std::int64_t prompt_tokens, double seconds_left) {
     (void)read, (void)prompt_tokens, (void)seconds_left;
@@ -35,8 +38,8 @@ class Engine {
   virtual std::int64_t count_tokens(std::string_view text) const = 0;
   /// Tokens of a whole request with the chat template around it. Any thread. Throws Error{bad_request}.
   virtual std::int64_t count_prompt(const GenerationRequest& request) const = 0;
-  /// Queues a request. The future holds the result, or lectern::Error. Stopping is no error: finish_reason cancelled, with
-  /// what was generated so far; the reading done is kept. A prompt longer than the window: Error{bad_request}.
+  /// Queues a request. The future holds the result, or lectern::Error. Stopping is no error: finish_reason cancelled,
+  /// with what was generated so far; the reading done is kept. A prompt longer than the window: Error{bad_request}.
   virtual std::future<GenerationResult> submit(GenerationRequest request, std::shared_ptr<RequestObserver> observer,
                                                std::stop_token stop) = 0;
 };

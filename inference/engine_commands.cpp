@@ -17,8 +17,8 @@ struct Command {
 };
 
 constexpr Command all_commands[] = {
-    {"tokenize", commands::tokenize}, {"logits", commands::logits}, {"generate", commands::generate},
-    {"perplexity", commands::perplexity}, {"model", commands::model}, {"bench", commands::bench},
+    {"tokenize", commands::tokenize},     {"logits", commands::logits}, {"generate", commands::generate},
+    {"perplexity", commands::perplexity}, {"model", commands::model},   {"bench", commands::bench},
 };
 
 /// Messages from elsewhere become one line.
@@ -47,9 +47,11 @@ std::string_view engine_command_help() {
          "  --threads N goes with every command that computes.\n";
 }
 
-int run_engine_command(std::span<const std::string> args, std::ostream& out, std::ostream& err, std::string_view program) {
+int run_engine_command(std::span<const std::string> args, std::ostream& out, std::ostream& err,
+                       std::string_view program) {
   try {
-    if (args.empty()) throw UsageError("command: one of tokenize, logits, generate, perplexity, model, bench must be given");
+    if (args.empty())
+      throw UsageError("command: one of tokenize, logits, generate, perplexity, model, bench must be given");
     for (const Command& command : all_commands) {
       if (command.name != args[0]) continue;
       command.run(args.subspan(1), out, err);
@@ -57,7 +59,8 @@ int run_engine_command(std::span<const std::string> args, std::ostream& out, std
       if (!out) throw Error(ErrorKind::io, "standard output: writing failed");
       return 0;
     }
-    throw UsageError(args[0] + ": there is no such command; use tokenize, logits, generate, perplexity, model or bench");
+    throw UsageError(args[0] +
+                     ": there is no such command; use tokenize, logits, generate, perplexity, model or bench");
   } catch (const UsageError& error) {
     err << program << ": " << one_line(error.what()) << '\n';
     return 2;

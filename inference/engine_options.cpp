@@ -1,8 +1,8 @@
 #include "inference/engine_options.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -75,7 +75,8 @@ std::string EngineOptions::required_text(std::string_view option) const {
   return *value;
 }
 
-std::optional<std::int64_t> EngineOptions::integer(std::string_view option, std::int64_t least, std::int64_t most) const {
+std::optional<std::int64_t> EngineOptions::integer(std::string_view option, std::int64_t least,
+                                                   std::int64_t most) const {
   const auto value = text(option);
   if (!value) return std::nullopt;
   return whole_number(option, *value, least, most);
@@ -91,7 +92,8 @@ std::optional<double> EngineOptions::number(std::string_view option, double leas
   return parsed;
 }
 
-std::vector<std::int64_t> EngineOptions::integers(std::string_view option, std::int64_t least, std::int64_t most) const {
+std::vector<std::int64_t> EngineOptions::integers(std::string_view option, std::int64_t least,
+                                                  std::int64_t most) const {
   std::vector<std::int64_t> values;
   const auto value = text(option);
   if (!value) return values;

@@ -1,6 +1,6 @@
-// run() is model.md 3.1 line by line. The residual stream stays in f32. Several sequences share one pass: projections see
-// all rows at once, attention, convolution and delta rule take them piece by piece. After each layer the residual rows are
-// checked for NaN and infinity, which costs a hundredth of a pass and names the layer where things went wrong.
+// run() is model.md 3.1 line by line. The residual stream stays in f32. Several sequences share one pass: projections
+// see all rows at once, attention, convolution and delta rule take them piece by piece. After each layer the residual
+// rows are checked for NaN and infinity, which costs a hundredth of a pass and names the layer where things went wrong.
 #include "inference/forward.h"
 
 #include <algorithm>
@@ -109,8 +109,15 @@ ConstTensor Forward::run(std::span<const ForwardPiece> pieces, RowKind kind) {
   Tensor x = arena_.f32({rows, config_.hidden});       // residual stream
   Tensor normed = arena_.f32({rows, config_.hidden});  // what a block reads, at the end the result
   Tensor y = arena_.f32({rows, config_.hidden});       // what a block adds
-  LayerPass pass{stream_, arena_, config_, kind, state_type(config_), pieces,
-                 {positions_.data(), static_cast<std::size_t>(rows)}, strips_, snapshot_views_};
+  LayerPass pass{stream_,
+                 arena_,
+                 config_,
+                 kind,
+                 state_type(config_),
+                 pieces,
+                 {positions_.data(), static_cast<std::size_t>(rows)},
+                 strips_,
+                 snapshot_views_};
 
   kernels::embed_rows(stream_, weights_.embedding, {ids_.data(), static_cast<std::size_t>(rows)}, x);
   std::int64_t attention_index = 0, delta_index = 0;
@@ -134,7 +141,8 @@ ConstTensor Forward::run(std::span<const ForwardPiece> pieces, RowKind kind) {
                                          " gave a value that is not finite; the model file may be damaged");
   }
   kernels::rms_norm(stream_, x, weights_.output_norm, config_.norm_eps, normed);
-  if (!is_finite(normed)) throw Error(ErrorKind::device, config_.name + ": the final norm gave a value that is not finite");
+  if (!is_finite(normed))
+    throw Error(ErrorKind::device, config_.name + ": the final norm gave a value that is not finite");
 
   std::int64_t first = 0;
   for (const ForwardPiece& piece : pieces) {

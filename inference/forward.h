@@ -14,18 +14,18 @@ namespace lectern::inference {
 DeltaShape delta_shape(const ModelConfig& config);
 kernels::KvShape kv_shape(const ModelConfig& config);
 
-/// Owns the work memory, sized here for `chunk` rows and sequences of up to `window` tokens: a pass allocates nothing but
-/// pages. Model, weights and stream must outlive it. One thread.
+/// Owns the work memory, sized here for `chunk` rows and sequences of up to `window` tokens: a pass allocates nothing
+/// but pages. Model, weights and stream must outlive it. One thread.
 class Forward {
  public:
   Forward(const ModelConfig& config, const Weights& weights, kernels::Stream& stream, std::int64_t chunk,
           std::int64_t window);
 
-  /// Reads the pieces' tokens (all rows of one kind, together at most `chunk`) and moves their sequences on. Returns the
-  /// final-normed hidden row of every token, [R, H] f32, valid until the next pass. A row's bits never depend on the
-  /// other rows of the pass. Throws Error{bad_request} for an unknown token id or a full window (nothing has changed then),
-  /// Error{out_of_memory} without pages (likewise), Error{device} naming the layer where a value stopped being finite
-  /// (the sequences must be thrown away then).
+  /// Reads the pieces' tokens (all rows of one kind, together at most `chunk`) and moves their sequences on. Returns
+  /// the final-normed hidden row of every token, [R, H] f32, valid until the next pass. A row's bits never depend on
+  /// the other rows of the pass. Throws Error{bad_request} for an unknown token id or a full window (nothing has
+  /// changed then), Error{out_of_memory} without pages (likewise), Error{device} naming the layer where a value stopped
+  /// being finite (the sequences must be thrown away then).
   kernels::ConstTensor run(std::span<const ForwardPiece> pieces, RowKind kind);
   /// logits = hidden · W_lmᵀ: hidden [R, H] as run() or a snapshot gave it, out [R, V] f32.
   void logits(kernels::ConstTensor hidden, RowKind kind, kernels::Tensor out);

@@ -1,5 +1,6 @@
-// The sequence only ever reads tokens that belong to the answer, one by one, through the decode kernels. A stop string may
-// end inside a token: then the ids of the answer are those of the tokens wholly before it and the ids of what is left.
+// The sequence only ever reads tokens that belong to the answer, one by one, through the decode kernels. A stop string
+// may end inside a token: then the ids of the answer are those of the tokens wholly before it and the ids of what is
+// left.
 #include "inference/generation.h"
 
 #include <chrono>
@@ -12,7 +13,9 @@ namespace lectern::inference {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 /// Ids of `text`, which is what came before a stop string in the bytes of `ids`.
 std::vector<TokenId> cut_ids(const Tokenizer& tokenizer, const std::vector<TokenId>& ids, const std::string& text) {
@@ -95,7 +98,8 @@ Generated generate(Forward& forward, Sequence& sequence, const Tokenizer& tokeni
     }
   }
   // The last token is not read yet: after it, too, the conversation may go on.
-  if (!stream.stopped() && ids.size() > result.fed.size() && sequence.position() + 1 <= forward.window()) feed(ids.back());
+  if (!stream.stopped() && ids.size() > result.fed.size() && sequence.position() + 1 <= forward.window())
+    feed(ids.back());
   show(stream.finish());
   result.token_ids = stream.stopped() ? cut_ids(tokenizer, ids, result.text) : ids;
   if (!result.fed.empty()) result.hidden = std::move(row);

@@ -23,7 +23,7 @@ struct GenerationSettings {
 };
 
 struct GenerationCallbacks {
-  std::function<bool()> stop;                      // asked between tokens
+  std::function<bool()> stop;                       // asked between tokens
   std::function<void(std::string_view text)> text;  // whole characters, nothing of a stop string
 };
 
@@ -32,15 +32,15 @@ struct Generated {
   std::vector<TokenId> token_ids;  // of `text`
   std::vector<TokenId> fed;        // generated tokens that the sequence has read: usually the same
   FinishReason reason = FinishReason::stop;
-  std::vector<float> hidden;       // [H], of the last token fed, if any was
-  std::int64_t sampled = 0;        // tokens chosen, the end token included
-  double first_token_s = 0;        // from the call to the first choice
+  std::vector<float> hidden;  // [H], of the last token fed, if any was
+  std::int64_t sampled = 0;   // tokens chosen, the end token included
+  double first_token_s = 0;   // from the call to the first choice
   double decode_s = 0;
 };
 
-/// Continues `sequence`, which stands at the end of `history`; `hidden` [H] is its last row, `hidden_rows` the kernels for its
-/// logits. The end-of-turn token is not fed. After `length` and `cancelled` every token of the answer has been fed, so that
-/// its end is a place to go on from.
+/// Continues `sequence`, which stands at the end of `history`; `hidden` [H] is its last row, `hidden_rows` the kernels
+/// for its logits. The end-of-turn token is not fed. After `length` and `cancelled` every token of the answer has been
+/// fed, so that its end is a place to go on from.
 Generated generate(Forward& forward, Sequence& sequence, const Tokenizer& tokenizer, std::span<const TokenId> history,
                    std::span<const float> hidden, RowKind hidden_rows, const GenerationSettings& settings,
                    const GenerationCallbacks& callbacks, StepTrace* trace);

@@ -1,6 +1,7 @@
-// The file is mapped and walked once with a cursor that knows how many bytes are left: nothing is read, reserved or added
-// before it is known to fit, so a lying count costs an error message and no memory. Metadata stays in the mapping; only
-// keys, names and shapes are copied. GGUF lists the fastest axis first; shapes are turned round here and nowhere else.
+// The file is mapped and walked once with a cursor that knows how many bytes are left: nothing is read, reserved or
+// added before it is known to fit, so a lying count costs an error message and no memory. Metadata stays in the
+// mapping; only keys, names and shapes are copied. GGUF lists the fastest axis first; shapes are turned round here and
+// nowhere else.
 
 #include "inference/gguf_file.h"
 
@@ -35,17 +36,38 @@ struct TypeInfo {
 
 // Numbers and block sizes of the tensor types of the GGUF format (ggml's list).
 const TypeInfo tensor_types[] = {
-    {0, "F32", 1, 4, DType::f32},       {1, "F16", 1, 2, DType::f16},       {2, "Q4_0", 32, 18, DType::q4_0},
-    {3, "Q4_1", 32, 20, DType::q4_1},   {6, "Q5_0", 32, 22, {}},            {7, "Q5_1", 32, 24, {}},
-    {8, "Q8_0", 32, 34, DType::q8_0},   {10, "Q2_K", 256, 84, {}},
-    {11, "Q3_K", 256, 110, {}},         {12, "Q4_K", 256, 144, DType::q4_k}, {13, "Q5_K", 256, 176, DType::q5_k},
-    {14, "Q6_K", 256, 210, DType::q6_k}, {15, "Q8_K", 256, 292, {}},         {16, "IQ2_XXS", 256, 66, {}},
-    {17, "IQ2_XS", 256, 74, {}},        {18, "IQ3_XXS", 256, 98, {}},       {19, "IQ1_S", 256, 50, {}},
-    {20, "IQ4_NL", 32, 18, {}},         {21, "IQ3_S", 256, 110, {}},        {22, "IQ2_S", 256, 82, {}},
-    {23, "IQ4_XS", 256, 136, {}},       {24, "I8", 1, 1, {}},               {25, "I16", 1, 2, {}},
-    {26, "I32", 1, 4, DType::i32},      {27, "I64", 1, 8, {}},              {28, "F64", 1, 8, {}},
-    {29, "IQ1_M", 256, 56, {}},         {30, "BF16", 1, 2, DType::bf16},    {34, "TQ1_0", 256, 54, {}},
-    {35, "TQ2_0", 256, 66, {}},         {39, "MXFP4", 32, 17, {}},          {40, "NVFP4", 64, 36, {}},
+    {0, "F32", 1, 4, DType::f32},
+    {1, "F16", 1, 2, DType::f16},
+    {2, "Q4_0", 32, 18, DType::q4_0},
+    {3, "Q4_1", 32, 20, DType::q4_1},
+    {6, "Q5_0", 32, 22, {}},
+    {7, "Q5_1", 32, 24, {}},
+    {8, "Q8_0", 32, 34, DType::q8_0},
+    {10, "Q2_K", 256, 84, {}},
+    {11, "Q3_K", 256, 110, {}},
+    {12, "Q4_K", 256, 144, DType::q4_k},
+    {13, "Q5_K", 256, 176, DType::q5_k},
+    {14, "Q6_K", 256, 210, DType::q6_k},
+    {15, "Q8_K", 256, 292, {}},
+    {16, "IQ2_XXS", 256, 66, {}},
+    {17, "IQ2_XS", 256, 74, {}},
+    {18, "IQ3_XXS", 256, 98, {}},
+    {19, "IQ1_S", 256, 50, {}},
+    {20, "IQ4_NL", 32, 18, {}},
+    {21, "IQ3_S", 256, 110, {}},
+    {22, "IQ2_S", 256, 82, {}},
+    {23, "IQ4_XS", 256, 136, {}},
+    {24, "I8", 1, 1, {}},
+    {25, "I16", 1, 2, {}},
+    {26, "I32", 1, 4, DType::i32},
+    {27, "I64", 1, 8, {}},
+    {28, "F64", 1, 8, {}},
+    {29, "IQ1_M", 256, 56, {}},
+    {30, "BF16", 1, 2, DType::bf16},
+    {34, "TQ1_0", 256, 54, {}},
+    {35, "TQ2_0", 256, 66, {}},
+    {39, "MXFP4", 32, 17, {}},
+    {40, "NVFP4", 64, 36, {}},
 };
 
 const TypeInfo* find_type(std::uint32_t number) {
@@ -80,7 +102,7 @@ T read_as(const std::byte* from) {
   return value;
 }
 
-constexpr std::int64_t longest_key = 65535;        // of the format's description
+constexpr std::int64_t longest_key = 65535;         // of the format's description
 constexpr std::int64_t longest_tensor_name = 1024;  // the format says 64; other writers exceed it a little
 constexpr std::int64_t default_alignment = 32;
 
@@ -156,7 +178,8 @@ class GgufFile::Parser {
 
   std::string_view text(std::int64_t longest, const std::string& what) {
     const std::int64_t length = count(1, "the length of " + what);
-    if (length > longest) fail(what + " is " + std::to_string(length) + " bytes long, more than " + std::to_string(longest));
+    if (length > longest)
+      fail(what + " is " + std::to_string(length) + " bytes long, more than " + std::to_string(longest));
     const std::string_view result(reinterpret_cast<const char*>(file_.at(offset_)), static_cast<std::size_t>(length));
     offset_ += length;
     return result;
@@ -248,7 +271,8 @@ void GgufFile::parse() {
     }
     value.offset = parser.offset();
     if (value.element == GgufType::text) {
-      for (std::int64_t k = 0; k < value.count; ++k) parser.text(parser.left(), "text " + std::to_string(k) + " of " + what);
+      for (std::int64_t k = 0; k < value.count; ++k)
+        parser.text(parser.left(), "text " + std::to_string(k) + " of " + what);
     } else {
       parser.skip(value.count * scalar_bytes(value.element), what);
     }
@@ -273,7 +297,8 @@ void GgufFile::parse() {
     for (std::uint32_t axis = 0; axis < axes; ++axis) {
       const auto extent = parser.read<std::uint64_t>("the shape of " + what);
       if (extent == 0 || extent > (std::uint64_t{1} << 48) ||
-          __builtin_mul_overflow(elements, static_cast<std::int64_t>(extent), &elements) || elements > (std::int64_t{1} << 56))
+          __builtin_mul_overflow(elements, static_cast<std::int64_t>(extent), &elements) ||
+          elements > (std::int64_t{1} << 56))
         parser.fail(what + " has an axis of " + std::to_string(extent) + " values, which is impossible");
       tensor.shape.push_back(static_cast<std::int64_t>(extent));
     }
@@ -322,15 +347,15 @@ const GgufValue* GgufFile::find(std::string_view key) const {
 
 const GgufValue& GgufFile::required(std::string_view key) const {
   const GgufValue* const value = find(key);
-  if (value == nullptr)
-    throw Error(ErrorKind::bad_file, name_ + ": metadata '" + std::string(key) + "' is missing");
+  if (value == nullptr) throw Error(ErrorKind::bad_file, name_ + ": metadata '" + std::string(key) + "' is missing");
   return *value;
 }
 
 namespace {
 
 [[noreturn]] void wrong_type(const std::string& file, const GgufValue& value, const char* wanted) {
-  const std::string has = value.type == GgufType::array ? std::string("array of ") + name(value.element) : name(value.type);
+  const std::string has =
+      value.type == GgufType::array ? std::string("array of ") + name(value.element) : name(value.type);
   throw Error(ErrorKind::bad_file, file + ": metadata '" + printable(value.key) + "' is " + has + ", not " + wanted);
 }
 
@@ -354,8 +379,8 @@ std::int64_t GgufFile::integer_at(const GgufValue& value, std::int64_t index) co
     case GgufType::u64: {
       const auto wide = read_as<std::uint64_t>(from);
       if (wide > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
-        throw Error(ErrorKind::bad_file, name_ + ": metadata '" + printable(value.key) + "' is " + std::to_string(wide) +
-                                             ", which is impossible");
+        throw Error(ErrorKind::bad_file, name_ + ": metadata '" + printable(value.key) + "' is " +
+                                             std::to_string(wide) + ", which is impossible");
       return static_cast<std::int64_t>(wide);
     }
     default: wrong_type(name_, value, "an integer");
@@ -412,7 +437,8 @@ std::optional<std::vector<std::int64_t>> GgufFile::integers(std::string_view key
 std::optional<std::vector<double>> GgufFile::numbers(std::string_view key, std::int64_t most) const {
   const GgufValue* const value = find(key);
   if (value == nullptr) return {};
-  if (value->type != GgufType::array || value->element == GgufType::text) wrong_type(name_, *value, "an array of numbers");
+  if (value->type != GgufType::array || value->element == GgufType::text)
+    wrong_type(name_, *value, "an array of numbers");
   const std::int64_t count = std::min(most, value->count);
   std::vector<double> result(static_cast<std::size_t>(count));
   for (std::int64_t i = 0; i < count; ++i) result[static_cast<std::size_t>(i)] = number_at(*value, i);
@@ -422,7 +448,8 @@ std::optional<std::vector<double>> GgufFile::numbers(std::string_view key, std::
 std::optional<std::vector<std::string_view>> GgufFile::texts(std::string_view key, std::int64_t most) const {
   const GgufValue* const value = find(key);
   if (value == nullptr) return {};
-  if (value->type != GgufType::array || value->element != GgufType::text) wrong_type(name_, *value, "an array of texts");
+  if (value->type != GgufType::array || value->element != GgufType::text)
+    wrong_type(name_, *value, "an array of texts");
   const std::int64_t count = std::min(most, value->count);
   std::vector<std::string_view> result;
   result.reserve(static_cast<std::size_t>(count));  // each element took 8 bytes of the file at least
@@ -435,11 +462,21 @@ std::optional<std::vector<std::string_view>> GgufFile::texts(std::string_view ke
   return result;
 }
 
-std::int64_t GgufFile::required_integer(std::string_view key) const { return required(key), *integer(key); }
-double GgufFile::required_number(std::string_view key) const { return required(key), *number(key); }
-std::string_view GgufFile::required_text(std::string_view key) const { return required(key), *text(key); }
-std::vector<std::int64_t> GgufFile::required_integers(std::string_view key) const { return required(key), *integers(key); }
-std::vector<std::string_view> GgufFile::required_texts(std::string_view key) const { return required(key), *texts(key); }
+std::int64_t GgufFile::required_integer(std::string_view key) const {
+  return required(key), *integer(key);
+}
+double GgufFile::required_number(std::string_view key) const {
+  return required(key), *number(key);
+}
+std::string_view GgufFile::required_text(std::string_view key) const {
+  return required(key), *text(key);
+}
+std::vector<std::int64_t> GgufFile::required_integers(std::string_view key) const {
+  return required(key), *integers(key);
+}
+std::vector<std::string_view> GgufFile::required_texts(std::string_view key) const {
+  return required(key), *texts(key);
+}
 
 const GgufTensor* GgufFile::find_tensor(std::string_view name) const {
   const auto found = tensor_index_.find(name);
@@ -448,9 +485,10 @@ const GgufTensor* GgufFile::find_tensor(std::string_view name) const {
 
 kernels::ConstTensor GgufFile::view(const GgufTensor& tensor) const {
   if (!tensor.type)
-    throw Error(ErrorKind::unsupported, name_ + ": tensor '" + printable(tensor.name) + "' is " + tensor.type_name +
-                                            ", a format this build cannot compute with; get the model in Q4_0, Q4_1, Q8_0, "
-                                            "Q4_K, Q5_K, Q6_K, F16, BF16 or F32");
+    throw Error(ErrorKind::unsupported,
+                name_ + ": tensor '" + printable(tensor.name) + "' is " + tensor.type_name +
+                    ", a format this build cannot compute with; get the model in Q4_0, Q4_1, Q8_0, "
+                    "Q4_K, Q5_K, Q6_K, F16, BF16 or F32");
   kernels::ConstTensor result;
   result.data = at(tensor.offset);
   result.type = *tensor.type;

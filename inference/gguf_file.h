@@ -32,12 +32,12 @@ struct GgufValue {
 /// One entry of the tensor directory. Its bytes are known to lie inside the file if `size_bytes` is set.
 struct GgufTensor {
   std::string name;
-  std::vector<std::int64_t> shape;          // slowest axis first, last axis contiguous, 1 to 4 axes, each >= 1
-  std::uint32_t type_number = 0;            // of the file
-  std::string type_name;                    // "Q4_K"; "type 123" where the number is not known
-  std::optional<kernels::DType> type;       // set if this build can compute with it
-  std::int64_t offset = 0;                  // from the start of the file
-  std::optional<std::int64_t> size_bytes;   // empty where the type's block size is not known
+  std::vector<std::int64_t> shape;         // slowest axis first, last axis contiguous, 1 to 4 axes, each >= 1
+  std::uint32_t type_number = 0;           // of the file
+  std::string type_name;                   // "Q4_K"; "type 123" where the number is not known
+  std::optional<kernels::DType> type;      // set if this build can compute with it
+  std::int64_t offset = 0;                 // from the start of the file
+  std::optional<std::int64_t> size_bytes;  // empty where the type's block size is not known
   std::int64_t elements() const;
 };
 
@@ -84,7 +84,8 @@ class GgufFile {
   /// Tensors in the order of the file.
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
   const GgufTensor* find_tensor(std::string_view name) const;
-  /// A tensor's data, axes slowest first. Error{unsupported} naming tensor and type if this build cannot compute with it.
+  /// A tensor's data, axes slowest first. Error{unsupported} naming tensor and type if this build cannot compute with
+  /// it.
   kernels::ConstTensor view(const GgufTensor& tensor) const;
   /// find_tensor + view; Error{bad_file} if there is none of that name.
   kernels::ConstTensor required_tensor(std::string_view name) const;

@@ -48,9 +48,13 @@ std::uint32_t number_of(DType type) {
   return 0;
 }
 
-std::int64_t padded(std::int64_t offset) { return (offset + alignment - 1) / alignment * alignment; }
+std::int64_t padded(std::int64_t offset) {
+  return (offset + alignment - 1) / alignment * alignment;
+}
 
-std::uint32_t number_of(GgufType type) { return static_cast<std::uint32_t>(type); }
+std::uint32_t number_of(GgufType type) {
+  return static_cast<std::uint32_t>(type);
+}
 
 }  // namespace
 
@@ -160,12 +164,15 @@ void GgufWriter::write(std::span<const std::byte> bytes) {
   }
 }
 
-void GgufWriter::write(std::span<const float> values) { write(std::as_bytes(values)); }
+void GgufWriter::write(std::span<const float> values) {
+  write(std::as_bytes(values));
+}
 
 void GgufWriter::close() {
   if (!in_data_) begin_data();
   if (current_ != tensors_.size())
-    throw Error(ErrorKind::bad_request, path_.string() + ": tensor '" + tensors_[current_].name + "' was not written whole");
+    throw Error(ErrorKind::bad_request,
+                path_.string() + ": tensor '" + tensors_[current_].name + "' was not written whole");
   stream_.close();
   if (!stream_) throw Error(ErrorKind::io, path_.string() + ": cannot be written; is the disk full?");
 }

@@ -55,9 +55,9 @@ class GgufWriter {
   std::string metadata_, directory_;
   std::int64_t values_ = 0;
   std::vector<Pending> tensors_;
-  std::int64_t next_offset_ = 0;   // of the data section
-  std::size_t current_ = 0;        // tensor being written
-  std::int64_t written_ = 0;       // bytes of it
+  std::int64_t next_offset_ = 0;  // of the data section
+  std::size_t current_ = 0;       // tensor being written
+  std::int64_t written_ = 0;      // bytes of it
   bool in_data_ = false;
 };
 

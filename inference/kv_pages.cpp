@@ -1,7 +1,8 @@
-// Each page counts its references and remembers how many of its slots anybody has claimed (`claimed`). Chains that share a
-// page see only their own first slots, so the chain whose length equals `claimed` may go on in place without disturbing
-// the others; a chain that is shorter (a fork, an edit, a regenerated answer) takes a copy first. A conversation that only
-// grows therefore never copies, and a kept segment that ends in the middle of a page costs nothing.
+// Each page counts its references and remembers how many of its slots anybody has claimed (`claimed`). Chains that
+// share a page see only their own first slots, so the chain whose length equals `claimed` may go on in place without
+// disturbing the others; a chain that is shorter (a fork, an edit, a regenerated answer) takes a copy first. A
+// conversation that only grows therefore never copies, and a kept segment that ends in the middle of a page costs
+// nothing.
 #include "inference/kv_pages.h"
 
 #include <algorithm>
@@ -20,7 +21,9 @@ constexpr std::size_t page_alignment = 4096;  // what direct disk I/O will want
 struct FreeMemory {
   void operator()(std::byte* memory) const { std::free(memory); }
 };
-std::int64_t pages_for(std::int64_t tokens) { return (tokens + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens; }
+std::int64_t pages_for(std::int64_t tokens) {
+  return (tokens + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens;
+}
 }  // namespace
 
 struct PageRef::Page {
@@ -41,19 +44,26 @@ PageRef& PageRef::operator=(PageRef other) noexcept {
 PageRef::~PageRef() {
   if (page_ && --page_->references == 0) page_->pool->release(page_);
 }
-std::byte* PageRef::data() const { return page_->memory.get(); }
-std::int64_t PageRef::references() const { return page_ ? page_->references : 0; }
+std::byte* PageRef::data() const {
+  return page_->memory.get();
+}
+std::int64_t PageRef::references() const {
+  return page_ ? page_->references : 0;
+}
 
 KvPagePool::KvPagePool(std::int64_t layers, kernels::KvShape shape, std::int64_t budget_bytes)
     : layers_(layers), shape_(shape) {
   budget_pages_ = page_bytes() == 0 ? INT64_MAX : std::max<std::int64_t>(budget_bytes / page_bytes(), 0);
 }
-KvPagePool::~KvPagePool() { assert(in_use_ == 0 && "a page outlived its pool"); }
+KvPagePool::~KvPagePool() {
+  assert(in_use_ == 0 && "a page outlived its pool");
+}
 
 PageRef KvPagePool::allocate() {
   if (in_use_ >= budget_pages_)
-    throw Error(ErrorKind::out_of_memory, "context memory: all " + std::to_string(budget_pages_) +
-                                              " pages are in use; give the context a larger budget or a smaller window");
+    throw Error(ErrorKind::out_of_memory,
+                "context memory: all " + std::to_string(budget_pages_) +
+                    " pages are in use; give the context a larger budget or a smaller window");
   if (free_.empty()) {
     auto page = std::make_unique<PageRef::Page>();
     page->pool = this;
@@ -61,7 +71,8 @@ PageRef KvPagePool::allocate() {
         (static_cast<std::size_t>(page_bytes()) + page_alignment - 1) / page_alignment * page_alignment;
     if (bytes > 0) {
       page->memory.reset(static_cast<std::byte*>(std::aligned_alloc(page_alignment, bytes)));
-      if (!page->memory) throw Error(ErrorKind::out_of_memory, "context memory: the system has no memory for another page");
+      if (!page->memory)
+        throw Error(ErrorKind::out_of_memory, "context memory: the system has no memory for another page");
     }
     free_.push_back(page.get());
     pages_.push_back(std::move(page));
@@ -114,8 +125,7 @@ void KvSequence::reserve(std::int64_t tokens) {
     pages_[last] = pool_->copy_of(pages_[last], used);
   for (PageRef& page : fresh) pages_.push_back(std::move(page));
   for (auto index = last; index < pages_.size(); ++index)
-    pages_[index].page_->claimed =
-        std::min(end - static_cast<std::int64_t>(index) * page_tokens, page_tokens);
+    pages_[index].page_->claimed = std::min(end - static_cast<std::int64_t>(index) * page_tokens, page_tokens);
 }
 
 void KvSequence::advance(std::int64_t tokens) {

@@ -26,10 +26,10 @@ struct Sequence {
 /// New tokens of one sequence. Offsets count from the first of them.
 struct ForwardPiece {
   Sequence* sequence = nullptr;
-  std::span<const TokenId> tokens;                   // [T]
-  std::span<const std::int64_t> segment_starts;      // in [0, T), ascending: where a segment of the request begins
-  std::span<const std::int64_t> snapshot_offsets;    // in [1, T], ascending
-  std::span<DeltaSnapshot* const> snapshots;         // filled with the state after that many tokens
+  std::span<const TokenId> tokens;                 // [T]
+  std::span<const std::int64_t> segment_starts;    // in [0, T), ascending: where a segment of the request begins
+  std::span<const std::int64_t> snapshot_offsets;  // in [1, T], ascending
+  std::span<DeltaSnapshot* const> snapshots;       // filled with the state after that many tokens
 };
 
 /// The state of a pass: what the layers need besides their weights. R is the number of rows of all pieces together.
@@ -40,8 +40,8 @@ struct LayerPass {
   RowKind kind;
   kernels::DType kv_type;  // of kept keys and values
   std::span<const ForwardPiece> pieces;
-  std::span<const std::int64_t> positions;  // [R]
-  std::span<std::byte*> strips;             // scratch for KvSequence::strips
+  std::span<const std::int64_t> positions;       // [R]
+  std::span<std::byte*> strips;                  // scratch for KvSequence::strips
   std::vector<kernels::Tensor>& snapshot_views;  // scratch, reserved at load
 };
 

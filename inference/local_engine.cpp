@@ -1,7 +1,7 @@
-// Requests wait in one queue behind one mutex; the engine's thread takes them in order and alone touches model memory, pages
-// and the store. Between passes and tokens it asks the request's own stop token, and settles waiting requests that were
-// stopped, so that nobody waits for a request in front of a cancelled one. An error ends its request and becomes the
-// future's exception; the store only ever holds states that were checked.
+// Requests wait in one queue behind one mutex; the engine's thread takes them in order and alone touches model memory,
+// pages and the store. Between passes and tokens it asks the request's own stop token, and settles waiting requests
+// that were stopped, so that nobody waits for a request in front of a cancelled one. An error ends its request and
+// becomes the future's exception; the store only ever holds states that were checked.
 #include "inference/local_engine.h"
 
 #include <algorithm>
@@ -26,7 +26,9 @@ namespace {
 
 constexpr std::int64_t least_chunk = 128;
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 struct Job {
   GenerationRequest request;
@@ -162,8 +164,10 @@ class Local final : public LocalEngine {
         stats_ = store_.stats();
       }
       job->observer.reset();
-      if (failure) job->promise.set_exception(failure);
-      else job->promise.set_value(std::move(*result));
+      if (failure)
+        job->promise.set_exception(failure);
+      else
+        job->promise.set_value(std::move(*result));
     }
     const std::scoped_lock lock(mutex_);
     for (Job& job : queue_) job.promise.set_value(cancelled_result());
@@ -254,8 +258,8 @@ class Local final : public LocalEngine {
     for (const ChainSegment& segment : chain.segments)
       history.insert(history.end(), segment.tokens.begin(), segment.tokens.end());
     const double before = seconds_since(start);
-    Generated generated = generate(forward_, sequence_, tokenizer_, history, read.hidden, read.hidden_rows, settings, writing,
-                                   nullptr);
+    Generated generated =
+        generate(forward_, sequence_, tokenizer_, history, read.hidden, read.hidden_rows, settings, writing, nullptr);
     keep_answer(chain, generated);
     result.text = std::move(generated.text);
     result.token_ids = std::move(generated.token_ids);
@@ -266,8 +270,8 @@ class Local final : public LocalEngine {
       result.timing.decode_tokens_per_s = static_cast<double>(generated.sampled - 1) / generated.decode_s;
   }
 
-  /// The state at the end of the answer. Where a stop string cut it inside what was fed, a model without recurrent state
-  /// goes on from the cut; another one will read the answer again.
+  /// The state at the end of the answer. Where a stop string cut it inside what was fed, a model without recurrent
+  /// state goes on from the cut; another one will read the answer again.
   void keep_answer(PromptChain& chain, const Generated& generated) {
     if (options_.cache_budget_bytes <= 0 || generated.fed.empty()) return;
     const auto [fed, ids] = std::mismatch(generated.fed.begin(), generated.fed.end(), generated.token_ids.begin(),
@@ -287,7 +291,8 @@ class Local final : public LocalEngine {
     for (const ChainSegment& segment : chain.segments)
       for (TokenId id : segment.tokens)
         if (id < 0 || id >= model_.config().vocabulary)
-          throw Error(ErrorKind::bad_request, "prompt: token " + std::to_string(id) + " is not in the model's vocabulary");
+          throw Error(ErrorKind::bad_request,
+                      "prompt: token " + std::to_string(id) + " is not in the model's vocabulary");
   }
 
   const LocalEngineOptions options_;

@@ -13,11 +13,11 @@
 namespace lectern::inference {
 
 struct LocalEngineOptions {
-  std::filesystem::path file;           // a GGUF model
-  std::optional<std::int64_t> window;   // tokens; nothing: the model's own up to 32,768, or what memory allows
-  int threads = 0;                      // 0: one per physical core
+  std::filesystem::path file;          // a GGUF model
+  std::optional<std::int64_t> window;  // tokens; nothing: the model's own up to 32,768, or what memory allows
+  int threads = 0;                     // 0: one per physical core
   std::int64_t cache_budget_bytes = std::int64_t{2} << 30;  // kept readings; 0: nothing is kept
-  std::int64_t chunk = 512;             // tokens read per pass, >= 128: a stop takes effect within one
+  std::int64_t chunk = 512;  // tokens read per pass, >= 128: a stop takes effect within one
 };
 
 /// What a local engine can do beside Engine.
@@ -28,8 +28,9 @@ class LocalEngine : public Engine {
   virtual void clear_cache() = 0;
 };
 
-/// Opens the model on the calling thread (seconds for large files) and starts the engine's thread. Destroying the engine
-/// cancels what runs and waits: their futures hold `cancelled` results. Throws lectern::Error that names the file.
+/// Opens the model on the calling thread (seconds for large files) and starts the engine's thread. Destroying the
+/// engine cancels what runs and waits: their futures hold `cancelled` results. Throws lectern::Error that names the
+/// file.
 std::unique_ptr<LocalEngine> open_local_engine(const LocalEngineOptions& options);
 
 }  // namespace lectern::inference

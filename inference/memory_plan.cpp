@@ -1,5 +1,6 @@
-// Weights, KV and states are exact: the same sizes that load_weights, the page pool and the layers allocate. Activations are
-// the sum of the vectors that one chunk of tokens keeps alive in a layer, an upper bound of what the forward pass reuses.
+// Weights, KV and states are exact: the same sizes that load_weights, the page pool and the layers allocate.
+// Activations are the sum of the vectors that one chunk of tokens keeps alive in a layer, an upper bound of what the
+// forward pass reuses.
 
 #include "inference/memory_plan.h"
 
@@ -30,7 +31,9 @@ std::string human(std::int64_t bytes) {
   return text;
 }
 
-std::int64_t pages_of(std::int64_t tokens) { return (tokens + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens; }
+std::int64_t pages_of(std::int64_t tokens) {
+  return (tokens + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens;
+}
 
 /// Factors that overflow come only from windows far beyond any machine.
 std::int64_t times(std::int64_t a, std::int64_t b) {
@@ -61,13 +64,16 @@ void plan_weights(const GgufFile& file, MemoryPlan& plan) {
 std::int64_t activation_values(const ModelConfig& config) {  // per token
   const AttentionConfig& attention = config.attention;
   const std::int64_t q = attention.heads * attention.head_dim;
-  const std::int64_t attending =
-      config.attention_layers() == 0 ? 0 : q * (attention.output_gate ? 3 : 2) + 2 * attention.kv_heads * attention.head_dim;
+  const std::int64_t attending = config.attention_layers() == 0 ? 0
+                                                                : q * (attention.output_gate ? 3 : 2) +
+                                                                      2 * attention.kv_heads * attention.head_dim;
   const DeltaConfig& delta = config.delta;
   const std::int64_t recurring = 2 * delta.conv_channels() + 2 * delta.value_size() + 4 * delta.value_heads;
   const MoeConfig& moe = config.moe;
-  const std::int64_t routed = moe.experts + 2 * moe.used + 2 * moe.used * moe.hidden + 2 * moe.shared_hidden + 2 * config.hidden;
-  return 3 * config.hidden + std::max(attending, recurring) + std::max(2 * config.dense_hidden, moe.experts > 0 ? routed : 0);
+  const std::int64_t routed =
+      moe.experts + 2 * moe.used + 2 * moe.used * moe.hidden + 2 * moe.shared_hidden + 2 * config.hidden;
+  return 3 * config.hidden + std::max(attending, recurring) +
+         std::max(2 * config.dense_hidden, moe.experts > 0 ? routed : 0);
 }
 
 std::optional<std::int64_t> number_in(const std::filesystem::path& path) {
@@ -99,7 +105,9 @@ std::optional<std::int64_t> left_in_group(const std::filesystem::path& folder, c
 
 }  // namespace
 
-DType state_type(const ModelConfig& config) { return config.float32 ? DType::f32 : DType::bf16; }
+DType state_type(const ModelConfig& config) {
+  return config.float32 ? DType::f32 : DType::bf16;
+}
 
 MemoryPlan plan_memory(const GgufFile& file, const ModelConfig& config, std::int64_t window, std::int64_t chunk) {
   if (window < 1 || chunk < 1) throw Error(ErrorKind::bad_request, "a window needs at least one token");
@@ -113,7 +121,8 @@ MemoryPlan plan_memory(const GgufFile& file, const ModelConfig& config, std::int
   const DeltaConfig& delta = config.delta;
   plan.delta_state = times(times(delta.value_heads * delta.key_dim * delta.value_dim, 4), config.delta_layers());
   if (config.delta_layers() > 0)
-    plan.conv_state = times((delta.conv_kernel - 1) * kernels::row_bytes(type, delta.conv_channels()), config.delta_layers());
+    plan.conv_state =
+        times((delta.conv_kernel - 1) * kernels::row_bytes(type, delta.conv_channels()), config.delta_layers());
   plan.activations = times(times(activation_values(config), chunk) + times(config.vocabulary, 8), 4);
   return plan;
 }
@@ -164,8 +173,8 @@ void require_fit(const GgufFile& file, const MemoryPlan& plan, std::int64_t avai
   const std::int64_t room = available - (plan.total() - plan.kv);
   if (page > 0 && room >= page)
     advice = "a window of " + std::to_string(room / page * kernels::kv_page_tokens) + " tokens would fit";
-  throw Error(ErrorKind::out_of_memory, file.name() + ": needs " + plan.line() + "; only " + human(available) +
-                                            " are free; " + advice);
+  throw Error(ErrorKind::out_of_memory,
+              file.name() + ": needs " + plan.line() + "; only " + human(available) + " are free; " + advice);
 }
 
 }  // namespace lectern::inference

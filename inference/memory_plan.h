@@ -18,9 +18,10 @@ struct MemoryPlan {
   std::int64_t kv = 0;              // pages of 256 tokens of the attention layers, for the whole window
   std::int64_t delta_state = 0;     // f32 [Hv, Dk, Dv] of every DeltaNet layer, one sequence
   std::int64_t conv_state = 0;      // [K - 1, C] of every DeltaNet layer, one sequence
-  std::int64_t activations = 0;     // of one chunk: three residuals, the widest mixer and feed-forward network, 8 rows of logits
-  std::int64_t window = 0;          // tokens
-  std::int64_t chunk = 0;           // tokens computed together
+  std::int64_t activations =
+      0;  // of one chunk: three residuals, the widest mixer and feed-forward network, 8 rows of logits
+  std::int64_t window = 0;  // tokens
+  std::int64_t chunk = 0;   // tokens computed together
   std::int64_t total() const { return weights_mapped + weights_owned + kv + delta_state + conv_state + activations; }
   /// "131.0 MiB for a window of 8192 tokens: weights 94.0 MiB, KV 23.0 MiB, ...": one line for people.
   std::string line() const;
@@ -32,12 +33,13 @@ kernels::DType state_type(const ModelConfig& config);
 /// `window` and `chunk` in tokens, >= 1. Throws Error{bad_request} if the window exceeds what the sizes can hold.
 MemoryPlan plan_memory(const GgufFile& file, const ModelConfig& config, std::int64_t window, std::int64_t chunk);
 
-/// Bytes this process may still take: the smallest of free physical memory (page cache counts as free) and what the limits
-/// of its control groups (versions 1 and 2) leave. Empty if the system does not say. `root` is where /proc and /sys stand.
+/// Bytes this process may still take: the smallest of free physical memory (page cache counts as free) and what the
+/// limits of its control groups (versions 1 and 2) leave. Empty if the system does not say. `root` is where /proc and
+/// /sys stand.
 std::optional<std::int64_t> available_memory(const std::filesystem::path& root = "/");
 
-/// Error{out_of_memory} in one line (what is needed, what there is, the window that would fit) if the plan does not fit.
-/// Mapped weights must fit too: read from disk again for every token they would be useless.
+/// Error{out_of_memory} in one line (what is needed, what there is, the window that would fit) if the plan does not
+/// fit. Mapped weights must fit too: read from disk again for every token they would be useless.
 void require_fit(const GgufFile& file, const MemoryPlan& plan, std::int64_t available);
 
 }  // namespace lectern::inference

@@ -31,7 +31,8 @@ Model::Model(const std::filesystem::path& path)
       tokenizer_(make_tokenizer(file_)) {}
 
 const Tokenizer& Model::required_tokenizer() const {
-  if (!tokenizer_) throw Error(ErrorKind::unsupported, file_.name() + ": the file holds no tokenizer; only `logits` can use it");
+  if (!tokenizer_)
+    throw Error(ErrorKind::unsupported, file_.name() + ": the file holds no tokenizer; only `logits` can use it");
   return *tokenizer_;
 }
 
@@ -41,8 +42,8 @@ std::int64_t Model::usable_tokens() const {
 }
 
 std::string Model::fingerprint() const {
-  return config_.name + '\n' + file_.name() + '\n' + std::to_string(file_.size_bytes()) + '\n' + config_.quantization + '\n' +
-         config_.rope.scaling + '\n' + kernels::name(state_type(config_)) + "\nstate f32, grid 64, cpu " +
+  return config_.name + '\n' + file_.name() + '\n' + std::to_string(file_.size_bytes()) + '\n' + config_.quantization +
+         '\n' + config_.rope.scaling + '\n' + kernels::name(state_type(config_)) + "\nstate f32, grid 64, cpu " +
          kernels::name(kernels::best_cpu_path());
 }
 

@@ -42,7 +42,8 @@ class Model {
 };
 
 /// min(wanted or the model's own length, what fits in `available` bytes); the own length is taken up to 32,768 tokens.
-/// Throws Error{bad_request} if more is wanted than the model was made for, Error{out_of_memory} if nothing useful fits.
+/// Throws Error{bad_request} if more is wanted than the model was made for, Error{out_of_memory} if nothing useful
+/// fits.
 std::int64_t choose_window(const Model& model, std::optional<std::int64_t> wanted, std::int64_t chunk,
                            std::optional<std::int64_t> available);
 

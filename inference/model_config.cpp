@@ -70,7 +70,8 @@ class Keys {
 
  private:
   std::int64_t in_range(const std::string& key, std::int64_t value, std::int64_t most) const {
-    if (value < 1 || value > most) bad(key, "is " + std::to_string(value) + "; 1 to " + std::to_string(most) + " is possible");
+    if (value < 1 || value > most)
+      bad(key, "is " + std::to_string(value) + "; 1 to " + std::to_string(most) + " is possible");
     return value;
   }
   double check_positive(const std::string& key, double value) const {
@@ -82,14 +83,17 @@ class Keys {
   std::string prefix_;
 };
 
-std::string layer_tensor(std::size_t layer, const char* name) { return "blk." + std::to_string(layer) + "." + name; }
+std::string layer_tensor(std::size_t layer, const char* name) {
+  return "blk." + std::to_string(layer) + "." + name;
+}
 
 /// The one value that all entries but 0 have; 0 marks layers without attention.
 std::int64_t common_heads(const Keys& keys, const std::string& key, const std::vector<std::int64_t>& entries) {
   std::int64_t common = 0;
   for (const std::int64_t entry : entries) {
     if (entry == 0) continue;
-    if (common != 0 && entry != common) keys.unsupported("'" + key + "' differs between layers, which this build cannot run");
+    if (common != 0 && entry != common)
+      keys.unsupported("'" + key + "' differs between layers, which this build cannot run");
     common = entry;
   }
   if (common == 0) keys.bad(key, "is 0 for every layer");
@@ -99,16 +103,19 @@ std::int64_t common_heads(const Keys& keys, const std::string& key, const std::v
 void read_attention(const Keys& keys, ModelConfig& config) {
   AttentionConfig& attention = config.attention;
   const auto layers = std::ssize(config.layers);
-  attention.heads = common_heads(keys, "attention.head_count", keys.per_layer("attention.head_count", layers, most_heads));
-  attention.kv_heads = keys.has("attention.head_count_kv")
-                           ? common_heads(keys, "attention.head_count_kv", keys.per_layer("attention.head_count_kv", layers, most_heads))
-                           : attention.heads;
+  attention.heads =
+      common_heads(keys, "attention.head_count", keys.per_layer("attention.head_count", layers, most_heads));
+  attention.kv_heads =
+      keys.has("attention.head_count_kv")
+          ? common_heads(keys, "attention.head_count_kv", keys.per_layer("attention.head_count_kv", layers, most_heads))
+          : attention.heads;
   if (attention.heads % attention.kv_heads != 0)
     keys.bad("attention.head_count", "is " + std::to_string(attention.heads) + ", not a multiple of the " +
                                          std::to_string(attention.kv_heads) + " key/value heads");
   if (!keys.has("attention.key_length") && config.hidden % attention.heads != 0)
     keys.bad("embedding_length", "is not a multiple of the number of heads, and 'attention.key_length' is missing");
-  attention.head_dim = keys.size_or("attention.key_length", std::max<std::int64_t>(1, config.hidden / attention.heads), most_head_dim);
+  attention.head_dim =
+      keys.size_or("attention.key_length", std::max<std::int64_t>(1, config.hidden / attention.heads), most_head_dim);
   if (keys.size_or("attention.value_length", attention.head_dim, most_head_dim) != attention.head_dim)
     keys.unsupported("values of another length than keys cannot be run by this build");
 }
@@ -118,14 +125,15 @@ void read_rope(const GgufFile& file, const Keys& keys, ModelConfig& config) {
   const std::int64_t head_dim = config.attention.head_dim;
   rope.dimensions = keys.size_or("rope.dimension_count", head_dim, most_head_dim);
   if (rope.dimensions % 2 != 0 || rope.dimensions > head_dim)
-    keys.bad("rope.dimension_count", "is " + std::to_string(rope.dimensions) + ", not an even number up to the head's " +
-                                         std::to_string(head_dim));
+    keys.bad("rope.dimension_count", "is " + std::to_string(rope.dimensions) +
+                                         ", not an even number up to the head's " + std::to_string(head_dim));
   rope.freq_base = keys.positive_or("rope.freq_base", 10000.0);
 
   const std::string type(keys.text("rope.scaling.type").value_or("none"));
   const bool linear = type == "linear" || (type == "none" && keys.has("rope.scale_linear"));
-  const double factor =
-      linear || type == "yarn" ? keys.positive_or("rope.scaling.factor", keys.positive_or("rope.scale_linear", 1.0)) : 1.0;
+  const double factor = linear || type == "yarn"
+                            ? keys.positive_or("rope.scaling.factor", keys.positive_or("rope.scale_linear", 1.0))
+                            : 1.0;
   rope.frequencies = yarn_frequencies(rope.dimensions, rope.freq_base, 1.0, 1.0, 32.0, 1.0);
   if (linear) {
     for (double& frequency : rope.frequencies) frequency /= factor;
@@ -146,13 +154,15 @@ void read_rope(const GgufFile& file, const Keys& keys, ModelConfig& config) {
   if (const GgufTensor* const tensor = file.find_tensor("rope_freqs.weight"); tensor != nullptr) {
     const auto pairs = static_cast<std::int64_t>(rope.frequencies.size());
     if (tensor->type != kernels::DType::f32 || tensor->shape != std::vector<std::int64_t>{pairs})
-      throw Error(ErrorKind::bad_file, file.name() + ": tensor 'rope_freqs.weight' is not " + std::to_string(pairs) + " F32 values");
+      throw Error(ErrorKind::bad_file,
+                  file.name() + ": tensor 'rope_freqs.weight' is not " + std::to_string(pairs) + " F32 values");
     const std::byte* const data = file.view(*tensor).data;
     for (std::size_t i = 0; i < rope.frequencies.size(); ++i) {
       float divisor = 0;
       std::memcpy(&divisor, data + i * sizeof divisor, sizeof divisor);
       if (!std::isfinite(divisor) || divisor <= 0)
-        throw Error(ErrorKind::bad_file, file.name() + ": tensor 'rope_freqs.weight' holds a value that is not above 0");
+        throw Error(ErrorKind::bad_file,
+                    file.name() + ": tensor 'rope_freqs.weight' holds a value that is not above 0");
       rope.frequencies[i] /= static_cast<double>(divisor);
     }
     rope.scaling += rope.scaling.empty() ? "factors" : "+factors";
@@ -224,7 +234,8 @@ void read_common(const GgufFile& file, const Keys& keys, ModelConfig& config) {
   config.hidden = keys.size("embedding_length", most_hidden);
   config.context_length = keys.size("context_length", most_context);
   config.norm_eps = static_cast<float>(keys.positive("attention.layer_norm_rms_epsilon"));
-  if (config.norm_eps <= 0 || config.norm_eps >= 1) keys.bad("attention.layer_norm_rms_epsilon", "is not between 0 and 1");
+  if (config.norm_eps <= 0 || config.norm_eps >= 1)
+    keys.bad("attention.layer_norm_rms_epsilon", "is not between 0 and 1");
 
   const GgufTensor* const embedding = file.find_tensor("token_embd.weight");
   if (embedding == nullptr) throw Error(ErrorKind::bad_file, file.name() + ": tensor 'token_embd.weight' is missing");
@@ -233,7 +244,8 @@ void read_common(const GgufFile& file, const Keys& keys, ModelConfig& config) {
                                          std::to_string(config.hidden) + "]");
   config.vocabulary = embedding->shape[0];
   if (keys.size_or("vocab_size", config.vocabulary, most_vocabulary) != config.vocabulary)
-    keys.bad("vocab_size", "is not the number of rows of 'token_embd.weight' (" + std::to_string(config.vocabulary) + ")");
+    keys.bad("vocab_size",
+             "is not the number of rows of 'token_embd.weight' (" + std::to_string(config.vocabulary) + ")");
   if (const GgufValue* const tokens = file.find("tokenizer.ggml.tokens"); tokens != nullptr) {
     config.tokens = tokens->count;
     if (config.tokens > config.vocabulary)
@@ -262,10 +274,15 @@ void describe(const GgufFile& file, ModelConfig& config) {
 
 }  // namespace
 
-std::int64_t ModelConfig::attention_layers() const { return std::ranges::count(layers, LayerKind::attention, &LayerConfig::mixer); }
-std::int64_t ModelConfig::delta_layers() const { return std::ranges::count(layers, LayerKind::delta, &LayerConfig::mixer); }
+std::int64_t ModelConfig::attention_layers() const {
+  return std::ranges::count(layers, LayerKind::attention, &LayerConfig::mixer);
+}
+std::int64_t ModelConfig::delta_layers() const {
+  return std::ranges::count(layers, LayerKind::delta, &LayerConfig::mixer);
+}
 
-std::vector<double> yarn_frequencies(std::int64_t d, double b, double s, double l0, double beta_fast, double beta_slow) {
+std::vector<double> yarn_frequencies(std::int64_t d, double b, double s, double l0, double beta_fast,
+                                     double beta_slow) {
   std::vector<double> frequencies(static_cast<std::size_t>(d / 2));
   for (std::size_t i = 0; i < frequencies.size(); ++i)
     frequencies[i] = std::pow(b, -2.0 * static_cast<double>(i) / static_cast<double>(d));

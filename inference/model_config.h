@@ -29,10 +29,10 @@ struct RopeConfig {
 /// Sizes of the attention layers.
 struct AttentionConfig {
   std::int64_t heads = 0;
-  std::int64_t kv_heads = 0;     // divides heads; query head h uses KV head h / (heads / kv_heads)
-  std::int64_t head_dim = 0;     // D, of queries, keys and values
-  bool qk_norm = false;          // RMSNorm over D of every query and key head, before the rotation
-  bool output_gate = false;      // rows of q: per head D of query, then D of gate; sigmoid(gate) * attention
+  std::int64_t kv_heads = 0;  // divides heads; query head h uses KV head h / (heads / kv_heads)
+  std::int64_t head_dim = 0;  // D, of queries, keys and values
+  bool qk_norm = false;       // RMSNorm over D of every query and key head, before the rotation
+  bool output_gate = false;   // rows of q: per head D of query, then D of gate; sigmoid(gate) * attention
 };
 
 /// Sizes of the DeltaNet layers; all 0 in models without them.
@@ -50,11 +50,11 @@ struct DeltaConfig {
 
 /// Sizes of the mixtures of experts; all 0 in models without them.
 struct MoeConfig {
-  std::int64_t experts = 0;       // E
-  std::int64_t used = 0;          // k
-  std::int64_t hidden = 0;        // I, of one expert
-  std::int64_t shared_hidden = 0; // of the shared expert, 0: none
-  bool normalize = true;          // weights of the k experts divided by their sum
+  std::int64_t experts = 0;        // E
+  std::int64_t used = 0;           // k
+  std::int64_t hidden = 0;         // I, of one expert
+  std::int64_t shared_hidden = 0;  // of the shared expert, 0: none
+  bool normalize = true;           // weights of the k experts divided by their sum
 };
 
 struct LayerConfig {
@@ -69,14 +69,14 @@ struct ModelConfig {
   std::string quantization;  // of most weights: "Q4_1", "F32"
   std::int64_t parameters = 0;
 
-  std::int64_t hidden = 0;            // H
-  std::int64_t vocabulary = 0;        // V: rows of the embedding; ids beyond the tokenizer's are padding
-  std::int64_t tokens = 0;            // entries of the tokenizer, <= vocabulary; 0 if the file has none
-  std::int64_t context_length = 0;    // the longest window the model was made for
-  std::int64_t dense_hidden = 0;      // of dense feed-forward layers; 0 if there are none
-  float norm_eps = 1e-6F;             // every RMSNorm; weights are plain factors (GGUF has folded any +1)
-  bool tied_output = false;           // logits use the embedding
-  bool float32 = false;               // all matrices are F32: state and KV stay f32 too
+  std::int64_t hidden = 0;          // H
+  std::int64_t vocabulary = 0;      // V: rows of the embedding; ids beyond the tokenizer's are padding
+  std::int64_t tokens = 0;          // entries of the tokenizer, <= vocabulary; 0 if the file has none
+  std::int64_t context_length = 0;  // the longest window the model was made for
+  std::int64_t dense_hidden = 0;    // of dense feed-forward layers; 0 if there are none
+  float norm_eps = 1e-6F;           // every RMSNorm; weights are plain factors (GGUF has folded any +1)
+  bool tied_output = false;         // logits use the embedding
+  bool float32 = false;             // all matrices are F32: state and KV stay f32 too
 
   AttentionConfig attention;
   RopeConfig rope;

@@ -13,7 +13,8 @@ namespace {
 constexpr const char* default_model = "SmolLM2-135M-Instruct.Q4_1.gguf";
 
 std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text;
 }
 
@@ -30,7 +31,8 @@ std::vector<std::filesystem::path> list_models(const std::filesystem::path& fold
   std::vector<std::filesystem::path> models;
   std::error_code error;
   for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-    if (lower(entry->path().extension().string()) == ".gguf" && !entry->is_directory(error)) models.push_back(entry->path());
+    if (lower(entry->path().extension().string()) == ".gguf" && !entry->is_directory(error))
+      models.push_back(entry->path());
   std::sort(models.begin(), models.end());
   return models;
 }
@@ -39,7 +41,8 @@ std::filesystem::path find_model(std::string_view name, const std::filesystem::p
   const std::vector<std::filesystem::path> models = list_models(folder);
   if (name.empty()) {
     if (models.empty()) throw Error(ErrorKind::io, "no model: run installer/run once or give --model FILE");
-    const auto usual = std::find_if(models.begin(), models.end(), [](const auto& path) { return path.filename() == default_model; });
+    const auto usual =
+        std::find_if(models.begin(), models.end(), [](const auto& path) { return path.filename() == default_model; });
     return usual == models.end() ? models.front() : *usual;
   }
   std::error_code error;
@@ -48,8 +51,9 @@ std::filesystem::path find_model(std::string_view name, const std::filesystem::p
   const std::string wanted = lower(std::string(name));
   for (const auto& model : models)
     if (lower(model.filename().string()) == wanted || lower(model.stem().string()) == wanted) return model;
-  throw Error(ErrorKind::io, "model \"" + std::string(name) + "\": there is no such file, and no model of that name in " +
-                                 folder.string() + "; `model list` shows those that are there");
+  throw Error(ErrorKind::io, "model \"" + std::string(name) +
+                                 "\": there is no such file, and no model of that name in " + folder.string() +
+                                 "; `model list` shows those that are there");
 }
 
 }  // namespace lectern::inference

@@ -12,8 +12,8 @@ namespace lectern::inference {
 std::filesystem::path models_folder();
 /// The GGUF files in it, by name.
 std::vector<std::filesystem::path> list_models(const std::filesystem::path& folder = models_folder());
-/// `name`: a path, or the name of a file of the folder, with or without ".gguf", upper or lower case; empty: the default
-/// model, else the first there is. Throws Error{io} saying what to do when there is none.
+/// `name`: a path, or the name of a file of the folder, with or without ".gguf", upper or lower case; empty: the
+/// default model, else the first there is. Throws Error{io} saying what to do when there is none.
 std::filesystem::path find_model(std::string_view name, const std::filesystem::path& folder = models_folder());
 
 }  // namespace lectern::inference

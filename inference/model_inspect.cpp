@@ -1,5 +1,5 @@
-// Everything is collected as JSON once; the text is that JSON, line by line. Arrays longer than a few elements are cut in
-// both, because a vocabulary is longer than all the rest together.
+// Everything is collected as JSON once; the text is that JSON, line by line. Arrays longer than a few elements are cut
+// in both, because a vocabulary is longer than all the rest together.
 
 #include "inference/model_inspect.h"
 
@@ -103,11 +103,15 @@ Json inspect(const GgufFile& file) {
   return json;
 }
 
-std::string dump(const Json& json, int indent = -1) { return json.dump(indent, ' ', false, Json::error_handler_t::replace); }
+std::string dump(const Json& json, int indent = -1) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
 
 }  // namespace
 
-std::string inspect_json(const GgufFile& file) { return dump(inspect(file), 1) + "\n"; }
+std::string inspect_json(const GgufFile& file) {
+  return dump(inspect(file), 1) + "\n";
+}
 
 std::string inspect_text(const GgufFile& file) {
   const Json json = inspect(file);

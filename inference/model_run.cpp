@@ -16,7 +16,9 @@ std::int64_t fitting(const Model& model, std::int64_t window, std::int64_t chunk
   return window;
 }
 
-std::int64_t pages_of(std::int64_t window) { return (window + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens + 1; }
+std::int64_t pages_of(std::int64_t window) {
+  return (window + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens + 1;
+}
 
 }  // namespace
 

@@ -1,8 +1,8 @@
 // A model with one sequence and no store: for commands that read from an empty state.
 #pragma once
 
-#include <cstdint>
 #include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <span>
 
@@ -21,8 +21,8 @@ class ModelRun {
   kernels::Stream& stream() { return stream_; }
   /// Back to an empty state.
   void restart();
-  /// Reads tokens through the prefill kernels and gives their rows to `use`, pass by pass; `pieces`: sizes of the passes in
-  /// order, the last one repeated; empty: as large as they may be.
+  /// Reads tokens through the prefill kernels and gives their rows to `use`, pass by pass; `pieces`: sizes of the
+  /// passes in order, the last one repeated; empty: as large as they may be.
   template <class Use>
   void read(std::span<const TokenId> tokens, std::span<const std::int64_t> pieces, Use use) {
     std::size_t piece = 0;

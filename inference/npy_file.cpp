@@ -1,5 +1,5 @@
-// The header of an .npy file is a Python dictionary as text. Files of NumPy always hold the same three keys, so they are
-// looked up by name instead of parsing Python.
+// The header of an .npy file is a Python dictionary as text. Files of NumPy always hold the same three keys, so they
+// are looked up by name instead of parsing Python.
 
 #include "inference/npy_file.h"
 

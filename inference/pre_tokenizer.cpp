@@ -1,11 +1,11 @@
-// The regular expressions of the five rule sets, matched by hand: every alternative needs one character of look-ahead at
-// most, so a piece is found in one pass over it and its neighbour, where a regex engine would backtrack.
+// The regular expressions of the five rule sets, matched by hand: every alternative needs one character of look-ahead
+// at most, so a piece is found in one pass over it and its neighbour, where a regex engine would backtrack.
 //
-//   qwen2      (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
-//   qwen35     the same with [\p{L}\p{M}]+ for \p{L}+ and [^\s\p{L}\p{M}\p{N}]+ for [^\s\p{L}\p{N}]+
-//   llama-bpe  the same as qwen2 with \p{N}{1,3} for \p{N}
-//   gpt-2      's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-//   smollm     each \p{N} by itself; gpt-2 on the text between them, whose end counts as an end of text
+//   qwen2      (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|
+//   ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ qwen35     the same with [\p{L}\p{M}]+ for \p{L}+ and
+//   [^\s\p{L}\p{M}\p{N}]+ for [^\s\p{L}\p{N}]+ llama-bpe  the same as qwen2 with \p{N}{1,3} for \p{N} gpt-2
+//   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ smollm     each \p{N} by itself; gpt-2
+//   on the text between them, whose end counts as an end of text
 #include "inference/pre_tokenizer.h"
 
 #include <string>
@@ -168,9 +168,13 @@ PreTokenizer pre_tokenizer_named(std::string_view name) {
                   "\" is not supported; choose a model with qwen2, qwen35, smollm, gpt-2 or llama-bpe");
 }
 
-bool normalises(PreTokenizer rules) { return rules == PreTokenizer::qwen2 || rules == PreTokenizer::qwen35; }
+bool normalises(PreTokenizer rules) {
+  return rules == PreTokenizer::qwen2 || rules == PreTokenizer::qwen35;
+}
 
-bool ignores_merges(PreTokenizer rules) { return rules == PreTokenizer::llama_bpe; }
+bool ignores_merges(PreTokenizer rules) {
+  return rules == PreTokenizer::llama_bpe;
+}
 
 std::int64_t piece_end(PreTokenizer rules, std::string_view text, std::int64_t begin) {
   switch (rules) {

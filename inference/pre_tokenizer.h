@@ -17,8 +17,8 @@ bool normalises(PreTokenizer rules);
 /// Whether a piece that is a token by itself stays whole (llama-bpe).
 bool ignores_merges(PreTokenizer rules);
 
-/// The end of the piece that begins at byte `begin` of `text`, as the first alternative of the rules' regular expression
-/// matches. `text` is valid UTF-8 and `begin` < its size; the result is > `begin`.
+/// The end of the piece that begins at byte `begin` of `text`, as the first alternative of the rules' regular
+/// expression matches. `text` is valid UTF-8 and `begin` < its size; the result is > `begin`.
 std::int64_t piece_end(PreTokenizer rules, std::string_view text, std::int64_t begin);
 
 }  // namespace lectern::inference

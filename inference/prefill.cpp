@@ -1,5 +1,6 @@
-// Passes run over segment boundaries: a request of many short segments is read in few passes. States at listed places are
-// copied out by the kernels while the pass goes on; where it ends never depends on who is waiting or how much is kept.
+// Passes run over segment boundaries: a request of many short segments is read in few passes. States at listed places
+// are copied out by the kernels while the pass goes on; where it ends never depends on who is waiting or how much is
+// kept.
 #include "inference/prefill.h"
 
 #include <algorithm>
@@ -12,12 +13,15 @@ namespace {
 
 constexpr std::int64_t snapshot_spacing = 8192;  // inside a long segment, while it is read
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 std::vector<TokenId> flatten(const PromptChain& chain) {
   std::vector<TokenId> tokens;
   tokens.reserve(static_cast<std::size_t>(chain.tokens()));
-  for (const ChainSegment& segment : chain.segments) tokens.insert(tokens.end(), segment.tokens.begin(), segment.tokens.end());
+  for (const ChainSegment& segment : chain.segments)
+    tokens.insert(tokens.end(), segment.tokens.begin(), segment.tokens.end());
   return tokens;
 }
 
@@ -50,7 +54,8 @@ PrefillPass plan_pass(const PromptChain& chain, std::int64_t position, std::int6
     if (last < end || last == room) break;
     start = end;
   }
-  if (pass.end == position) pass.end = std::min(position + chunk, chain.tokens());  // off the grid, in an answer read on
+  if (pass.end == position)
+    pass.end = std::min(position + chunk, chain.tokens());  // off the grid, in an answer read on
   return pass;
 }
 
@@ -114,9 +119,12 @@ ReadOutcome read_prompt(Forward& forward, ContextStore* store, KvPagePool& pool,
         targets.push_back(snapshots.back().get());
       }
     const std::int64_t count = pass.end - pass.begin;
-    const ForwardPiece piece{&sequence, {tokens.data() + pass.begin, static_cast<std::size_t>(count)}, pass.segment_starts,
-                             store ? std::span<const std::int64_t>(pass.snapshot_offsets) : std::span<const std::int64_t>(),
-                             targets};
+    const ForwardPiece piece{
+        &sequence,
+        {tokens.data() + pass.begin, static_cast<std::size_t>(count)},
+        pass.segment_starts,
+        store ? std::span<const std::int64_t>(pass.snapshot_offsets) : std::span<const std::int64_t>(),
+        targets};
     const auto pass_start = Clock::now();
     const kernels::ConstTensor hidden = forward.run({&piece, 1}, RowKind::prefill);
     if (trace) trace->add_prefill(count, sequence.position(), seconds_since(pass_start));

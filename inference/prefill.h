@@ -20,14 +20,15 @@ struct PrefillPass {
   std::vector<std::int64_t> snapshot_offsets;
 };
 
-/// The next pass from `position`: at most `chunk` (>= 64) tokens; it ends at the chain's end, a segment's end, or on the
-/// 64-token grid of the segment it is in. Snapshots: at ends of segments that ask for it and every 8,192 tokens inside one.
+/// The next pass from `position`: at most `chunk` (>= 64) tokens; it ends at the chain's end, a segment's end, or on
+/// the 64-token grid of the segment it is in. Snapshots: at ends of segments that ask for it and every 8,192 tokens
+/// inside one.
 PrefillPass plan_pass(const PromptChain& chain, std::int64_t position, std::int64_t chunk);
 
 /// How reading ended.
 struct ReadOutcome {
-  bool finished = false;           // false: stopped
-  std::vector<float> hidden;       // [H], of the last token, final-normed; empty unless finished
+  bool finished = false;      // false: stopped
+  std::vector<float> hidden;  // [H], of the last token, final-normed; empty unless finished
   RowKind hidden_rows = RowKind::prefill;
   std::int64_t reused = 0, loaded = 0;
   double load_s = 0, prefill_s = 0;
@@ -39,8 +40,9 @@ struct ReadCallbacks {
   std::function<void(std::int64_t read, double seconds_left)> progress;
 };
 
-/// Brings `sequence` to the end of `chain`, from the longest prefix in `store` (null: from nothing). What has been read is
-/// published, also when it is stopped. On return the rows of chain segments that were computed now are marked prefill.
+/// Brings `sequence` to the end of `chain`, from the longest prefix in `store` (null: from nothing). What has been read
+/// is published, also when it is stopped. On return the rows of chain segments that were computed now are marked
+/// prefill.
 ReadOutcome read_prompt(Forward& forward, ContextStore* store, KvPagePool& pool, Sequence& sequence, PromptChain& chain,
                         const ReadCallbacks& callbacks, StepTrace* trace);
 

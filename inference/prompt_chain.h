@@ -16,8 +16,8 @@ namespace lectern::inference {
 struct SegmentLabel {
   enum class Kind { template_text, system, document, message };
   Kind kind = Kind::template_text;
-  std::string id;            // of the request's segment
-  bool keep_state = false;   // a snapshot at its end is worth its bytes
+  std::string id;           // of the request's segment
+  bool keep_state = false;  // a snapshot at its end is worth its bytes
 };
 
 struct PromptChain {
@@ -27,8 +27,9 @@ struct PromptChain {
   std::int64_t tokens() const;
 };
 
-/// Renders the conversation with its template and tokenises each piece by itself: control tokens are recognised in template
-/// text alone; answers keep their ids. Throws Error{bad_request} for segments out of order or a role that the template refuses.
+/// Renders the conversation with its template and tokenises each piece by itself: control tokens are recognised in
+/// template text alone; answers keep their ids. Throws Error{bad_request} for segments out of order or a role that the
+/// template refuses.
 PromptChain build_prompt(const GenerationRequest& request, const ChatTemplate& chat, const Tokenizer& tokenizer);
 
 }  // namespace lectern::inference

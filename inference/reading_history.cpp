@@ -1,5 +1,5 @@
-// A segment's rows depend on all that stands before it, so one changed document makes the ones behind it be read again: only
-// the first cause is told, and what was never read at all.
+// A segment's rows depend on all that stands before it, so one changed document makes the ones behind it be read again:
+// only the first cause is told, and what was never read at all.
 #include "inference/reading_history.h"
 
 #include <algorithm>
@@ -55,10 +55,9 @@ std::vector<MissReason> ReadingHistory::explain(const std::string& conversation,
       cause_known = true;
     } else if (!contents_.contains(content_hash(segment.tokens))) {
       // New text. In the place of a document that the conversation had before and has no more: that one changed.
-      const bool replaced = label.kind == SegmentLabel::Kind::document && place < before.size() &&
-                            std::none_of(now.begin(), now.end(), [&](const Part& part) {
-                              return part.content == before[place].content;
-                            });
+      const bool replaced =
+          label.kind == SegmentLabel::Kind::document && place < before.size() &&
+          std::none_of(now.begin(), now.end(), [&](const Part& part) { return part.content == before[place].content; });
       add(replaced ? MissReason::document_changed : MissReason::first_read);
       cause_known = cause_known || replaced;
     } else if (!cause_known) {

@@ -16,8 +16,8 @@ namespace lectern::inference {
 /// One thread. Small: it holds hashes and ids, no text.
 class ReadingHistory {
  public:
-  /// Reasons for the documents, instructions and answers of `chain` behind its first `kept` tokens, each reason once, in the
-  /// order of the chain. Empty when only new messages had to be read.
+  /// Reasons for the documents, instructions and answers of `chain` behind its first `kept` tokens, each reason once,
+  /// in the order of the chain. Empty when only new messages had to be read.
   std::vector<MissReason> explain(const std::string& conversation, const PromptChain& chain, std::int64_t kept,
                                   const ContextStore* store) const;
   /// `chain` was read to its end.

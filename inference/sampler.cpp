@@ -1,7 +1,7 @@
-// Deterministic on every machine: the random numbers come from SplitMix64 (Steele, Lea and Flood 2014), the exponential is
-// our own (libm's last bit differs between systems), sums run in a fixed order, and this file is compiled without fused
-// multiply-adds (see CMakeLists.txt). Sorting the whole vocabulary is avoided: a heap gives the best candidates one by one,
-// and top-k and top-p seldom need many.
+// Deterministic on every machine: the random numbers come from SplitMix64 (Steele, Lea and Flood 2014), the exponential
+// is our own (libm's last bit differs between systems), sums run in a fixed order, and this file is compiled without
+// fused multiply-adds (see CMakeLists.txt). Sorting the whole vocabulary is avoided: a heap gives the best candidates
+// one by one, and top-k and top-p seldom need many.
 #include "inference/sampler.h"
 
 #include <algorithm>
@@ -36,8 +36,10 @@ Sampler::Sampler(const SamplingOptions& options, std::int64_t vocabulary)
   check(options.top_k >= 0, "top_k must be 0 (off) or more");
   check(options.top_p > 0 && options.top_p <= 1, "top_p must be above 0 and at most 1");
   check(options.min_p >= 0 && options.min_p <= 1, "min_p must be between 0 and 1");
-  check(std::isfinite(options.repetition_penalty) && options.repetition_penalty > 0, "repetition_penalty must be above 0");
-  check(std::isfinite(options.presence_penalty) && std::isfinite(options.frequency_penalty), "a penalty is not a number");
+  check(std::isfinite(options.repetition_penalty) && options.repetition_penalty > 0,
+        "repetition_penalty must be above 0");
+  check(std::isfinite(options.presence_penalty) && std::isfinite(options.frequency_penalty),
+        "a penalty is not a number");
   check(options.penalty_window >= 0, "penalty_window must be 0 or more");
   logits_.reserve(static_cast<std::size_t>(vocabulary));
 }
@@ -52,8 +54,8 @@ double Sampler::uniform() {
 }
 
 void Sampler::apply_penalties(std::span<const TokenId> history) {
-  const bool none = options_.repetition_penalty == 1.0F && options_.presence_penalty == 0.0F &&
-                    options_.frequency_penalty == 0.0F;
+  const bool none =
+      options_.repetition_penalty == 1.0F && options_.presence_penalty == 0.0F && options_.frequency_penalty == 0.0F;
   if (none || options_.penalty_window == 0) return;
   const auto count = std::min(history.size(), static_cast<std::size_t>(options_.penalty_window));
   window_.assign(history.end() - static_cast<std::ptrdiff_t>(count), history.end());
@@ -89,14 +91,15 @@ TokenId Sampler::draw() {
   const auto worse = [](const Candidate& a, const Candidate& b) {
     return a.logit < b.logit || (a.logit == b.logit && a.id > b.id);
   };
-  const auto top_k = options_.top_k == 0 ? candidates_.size()
-                                         : std::min(candidates_.size(), static_cast<std::size_t>(options_.top_k));
+  const auto top_k =
+      options_.top_k == 0 ? candidates_.size() : std::min(candidates_.size(), static_cast<std::size_t>(options_.top_k));
   if (top_k < candidates_.size()) {
     std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(top_k), candidates_.end(),
                      [&](const Candidate& a, const Candidate& b) { return worse(b, a); });
     candidates_.resize(top_k);
   }
-  // Probabilities relative to the best candidate; the total in the order of ids, so that it does not depend on the heap.
+  // Probabilities relative to the best candidate; the total in the order of ids, so that it does not depend on the
+  // heap.
   std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
   float best = candidates_[0].logit;
   for (const Candidate& candidate : candidates_) best = std::max(best, candidate.logit);

@@ -10,9 +10,9 @@
 namespace lectern::inference {
 
 /// Order of operations (that of Hugging Face's generate): repetition penalty (seen tokens: l < 0 ? l * r : l / r),
-/// presence and frequency penalty (l -= presence + frequency * count), then, if temperature > 0: l / temperature, top-k,
-/// softmax, top-p (the fewest most likely tokens whose probabilities reach p, at least one), min-p (at least min_p times
-/// the highest probability), and a draw. Temperature 0: the highest logit. Ties always go to the lowest id.
+/// presence and frequency penalty (l -= presence + frequency * count), then, if temperature > 0: l / temperature,
+/// top-k, softmax, top-p (the fewest most likely tokens whose probabilities reach p, at least one), min-p (at least
+/// min_p times the highest probability), and a draw. Temperature 0: the highest logit. Ties always go to the lowest id.
 class Sampler {
  public:
   /// Only ids below `vocabulary` are ever chosen: rows of padding behind them are ignored.

@@ -68,10 +68,11 @@ void StepTrace::add_decode(std::int64_t depth, double seconds) {
 
 std::string StepTrace::line() const {
   char text[256];
-  std::snprintf(text, sizeof text,
-                "read %lld tokens in %.0f ms, %.0f tokens/s, %.0f GFLOP/s; wrote %lld in %.0f ms, %.1f tokens/s, %.1f GB/s",
-                static_cast<long long>(prefill_tokens_), prefill_s_ * 1e3, prefill_tokens_per_s(), prefill_gflop_per_s(),
-                static_cast<long long>(decode_tokens_), decode_s_ * 1e3, decode_tokens_per_s(), decode_gb_per_s());
+  std::snprintf(
+      text, sizeof text,
+      "read %lld tokens in %.0f ms, %.0f tokens/s, %.0f GFLOP/s; wrote %lld in %.0f ms, %.1f tokens/s, %.1f GB/s",
+      static_cast<long long>(prefill_tokens_), prefill_s_ * 1e3, prefill_tokens_per_s(), prefill_gflop_per_s(),
+      static_cast<long long>(decode_tokens_), decode_s_ * 1e3, decode_tokens_per_s(), decode_gb_per_s());
   return text;
 }
 

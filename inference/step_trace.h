@@ -9,8 +9,8 @@
 
 namespace lectern::inference {
 
-/// Bytes that one decode step must read at `depth` tokens of context: weights used once, keys and values of all slots, and
-/// the recurrent state read and written.
+/// Bytes that one decode step must read at `depth` tokens of context: weights used once, keys and values of all slots,
+/// and the recurrent state read and written.
 std::int64_t decode_bytes(const ModelConfig& config, const Weights& weights, std::int64_t depth);
 /// Multiplications and additions of reading `tokens` tokens that begin at `depth`, logits left out.
 double prefill_operations(const ModelConfig& config, const Weights& weights, std::int64_t tokens, std::int64_t depth);

@@ -1,6 +1,6 @@
-// Added tokens are cut out of the raw text, the rest is normalised, split by the pre-tokenizer and merged piece by piece.
-// Words repeat: each call remembers the ids of the pieces it has seen. The memory lives in the call and not in the object,
-// so that threads share nothing.
+// Added tokens are cut out of the raw text, the rest is normalised, split by the pre-tokenizer and merged piece by
+// piece. Words repeat: each call remembers the ids of the pieces it has seen. The memory lives in the call and not in
+// the object, so that threads share nothing.
 #include "inference/tokenizer.h"
 
 #include <algorithm>
@@ -22,7 +22,7 @@ namespace {
 
 enum TokenType : std::int32_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
 
-constexpr std::size_t remembered_pieces = 65536;    // per call
+constexpr std::size_t remembered_pieces = 65536;      // per call
 constexpr std::size_t longest_remembered_piece = 64;  // bytes; longer ones seldom repeat
 
 struct Hash {
@@ -61,8 +61,8 @@ std::string bytes_of(const std::string& token, const std::unordered_map<char32_t
 }
 
 constexpr std::string_view turn_enders[] = {
-    "<|im_end|>",      "<|endoftext|>", "<|eot_id|>",  "<|eom_id|>", "<|end_of_text|>",
-    "<|end_of_turn|>", "<end_of_turn>", "<|end|>",     "<|eot|>",    "</s>",
+    "<|im_end|>",      "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>",
+    "<|end_of_turn|>", "<end_of_turn>", "<|end|>",    "<|eot|>",    "</s>",
 };
 
 }  // namespace
@@ -73,9 +73,9 @@ struct Tokenizer::Vocabulary {
   bool ignore_merges = false;
   bool add_bos = false;
   std::optional<TokenId> bos, eos;
-  std::vector<std::string> pieces;           // bytes by id
-  std::vector<std::int32_t> types;           // by id
-  IdByText id_by_bytes;                      // of what `pieces` holds
+  std::vector<std::string> pieces;              // bytes by id
+  std::vector<std::int32_t> types;              // by id
+  IdByText id_by_bytes;                         // of what `pieces` holds
   std::array<std::vector<TokenId>, 256> added;  // by first byte, longest first
   std::unordered_set<TokenId> end_of_turn;
   BytePairs pairs{{}, 0};
@@ -161,7 +161,8 @@ Tokenizer::Tokenizer(TokenizerData data) {
   if (data.tokens.size() > 16'000'000) reject("the vocabulary has more than 16 million tokens");
   if (data.token_types.empty()) data.token_types.assign(data.tokens.size(), TokenType::normal);
   if (data.token_types.size() != data.tokens.size())
-    reject(std::to_string(data.tokens.size()) + " tokens but " + std::to_string(data.token_types.size()) + " token types");
+    reject(std::to_string(data.tokens.size()) + " tokens but " + std::to_string(data.token_types.size()) +
+           " token types");
 
   auto vocabulary = std::make_unique<Vocabulary>();
   vocabulary->rules = pre_tokenizer_named(data.pre);
@@ -196,9 +197,8 @@ Tokenizer::Tokenizer(TokenizerData data) {
   for (TokenId id = 0; id < size; ++id)
     if (vocabulary->type(id) != TokenType::normal) enter(id);
   for (std::vector<TokenId>& ids : vocabulary->added)
-    std::stable_sort(ids.begin(), ids.end(), [&](TokenId a, TokenId b) {
-      return vocabulary->piece(a).size() > vocabulary->piece(b).size();
-    });
+    std::stable_sort(ids.begin(), ids.end(),
+                     [&](TokenId a, TokenId b) { return vocabulary->piece(a).size() > vocabulary->piece(b).size(); });
 
   std::array<TokenId, 256> of_byte{};
   for (std::size_t b = 0; b < 256; ++b) {
@@ -216,7 +216,8 @@ Tokenizer::Tokenizer(TokenizerData data) {
     if (blank == std::string::npos || blank == 0 || merge.find(' ', blank + 1) != std::string::npos)
       reject("the merge \"" + to_valid_utf8(merge.substr(0, 64)) + "\" is not two tokens");
     const std::string left = merge.substr(0, blank), right = merge.substr(blank + 1);
-    const auto left_id = id_by_text.find(left), right_id = id_by_text.find(right), joined = id_by_text.find(left + right);
+    const auto left_id = id_by_text.find(left), right_id = id_by_text.find(right),
+               joined = id_by_text.find(left + right);
     if (left_id == id_by_text.end() || right_id == id_by_text.end() || joined == id_by_text.end())
       reject("the merge \"" + to_valid_utf8(merge.substr(0, 64)) + "\" names a token that the vocabulary lacks");
     vocabulary->pairs.add(left_id->second, right_id->second, joined->second);
@@ -279,10 +280,13 @@ std::string_view Tokenizer::piece(TokenId id) const {
 }
 
 bool Tokenizer::is_control(TokenId id) const {
-  return vocabulary_->contains(id) && (vocabulary_->type(id) == TokenType::control || vocabulary_->type(id) == TokenType::unknown);
+  return vocabulary_->contains(id) &&
+         (vocabulary_->type(id) == TokenType::control || vocabulary_->type(id) == TokenType::unknown);
 }
 
-bool Tokenizer::is_end_of_turn(TokenId id) const { return vocabulary_->end_of_turn.contains(id); }
+bool Tokenizer::is_end_of_turn(TokenId id) const {
+  return vocabulary_->end_of_turn.contains(id);
+}
 
 std::vector<TokenId> Tokenizer::end_of_turn_ids() const {
   std::vector<TokenId> ids(vocabulary_->end_of_turn.begin(), vocabulary_->end_of_turn.end());
@@ -290,7 +294,9 @@ std::vector<TokenId> Tokenizer::end_of_turn_ids() const {
   return ids;
 }
 
-std::int64_t Tokenizer::vocabulary_size() const { return static_cast<std::int64_t>(vocabulary_->pieces.size()); }
+std::int64_t Tokenizer::vocabulary_size() const {
+  return static_cast<std::int64_t>(vocabulary_->pieces.size());
+}
 
 std::optional<TokenId> Tokenizer::token_id(std::string_view text) const {
   const auto found = vocabulary_->id_by_bytes.find(text);
@@ -298,8 +304,14 @@ std::optional<TokenId> Tokenizer::token_id(std::string_view text) const {
   return found->second;
 }
 
-std::optional<TokenId> Tokenizer::bos() const { return vocabulary_->bos; }
-std::optional<TokenId> Tokenizer::eos() const { return vocabulary_->eos; }
-bool Tokenizer::add_bos() const { return vocabulary_->add_bos; }
+std::optional<TokenId> Tokenizer::bos() const {
+  return vocabulary_->bos;
+}
+std::optional<TokenId> Tokenizer::eos() const {
+  return vocabulary_->eos;
+}
+bool Tokenizer::add_bos() const {
+  return vocabulary_->add_bos;
+}
 
 }  // namespace lectern::inference

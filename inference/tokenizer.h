@@ -16,13 +16,14 @@ namespace lectern::inference {
 /// What a model file says about its vocabulary, as plain values: from the metadata of a GGUF file
 /// (tokenizer.ggml.*) or from tokenizer_json.h.
 struct TokenizerData {
-  std::string model = "gpt2";  // tokenizer.ggml.model; only "gpt2" (byte-level BPE) can be run
-  std::string pre;             // tokenizer.ggml.pre: see pre_tokenizer.h
-  std::vector<std::string> tokens;        // by id; normal tokens in the GPT-2 alphabet, added ones as they are
-  std::vector<std::int32_t> token_types;  // 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte; empty: all 1
-  std::vector<std::string> merges;        // "left right", best first
+  std::string model = "gpt2";       // tokenizer.ggml.model; only "gpt2" (byte-level BPE) can be run
+  std::string pre;                  // tokenizer.ggml.pre: see pre_tokenizer.h
+  std::vector<std::string> tokens;  // by id; normal tokens in the GPT-2 alphabet, added ones as they are
+  std::vector<std::int32_t>
+      token_types;                  // 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte; empty: all 1
+  std::vector<std::string> merges;  // "left right", best first
   std::optional<TokenId> bos, eos, eot, pad, unk;
-  std::vector<TokenId> end_of_turn;  // further tokens that end a turn
+  std::vector<TokenId> end_of_turn;   // further tokens that end a turn
   bool add_bos = false;               // the model expects `bos` at the start of a prompt; encode never adds it
   std::optional<bool> nfc;            // Unicode NFC before splitting; nothing: what is usual for `pre`
   std::optional<bool> ignore_merges;  // a piece that is a token by itself is never merged; nothing: usual for `pre`

@@ -18,7 +18,8 @@ ModelTokenizer read_tokenizer_gguf(const GgufFile& file) {
   if (!tokens) throw Error(ErrorKind::bad_file, file.name() + ": has no tokenizer.ggml.tokens; fetch the file again");
   data.tokens.assign(tokens->begin(), tokens->end());
   if (const auto types = file.integers("tokenizer.ggml.token_type"))
-    for (const std::int64_t type : *types) data.token_types.push_back(type >= 1 && type <= 6 ? static_cast<std::int32_t>(type) : 1);
+    for (const std::int64_t type : *types)
+      data.token_types.push_back(type >= 1 && type <= 6 ? static_cast<std::int32_t>(type) : 1);
   if (const auto merges = file.texts("tokenizer.ggml.merges")) data.merges.assign(merges->begin(), merges->end());
 
   const auto id = [&](const char* key) -> std::optional<TokenId> {

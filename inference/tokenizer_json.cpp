@@ -1,5 +1,5 @@
-// A tokenizer.json describes a pipeline in the words of the `tokenizers` library. Only pipelines that are exactly one of
-// our rule sets are taken: a splitting rule that is merely similar would give wrong ids without anyone noticing.
+// A tokenizer.json describes a pipeline in the words of the `tokenizers` library. Only pipelines that are exactly one
+// of our rule sets are taken: a splitting rule that is merely similar would give wrong ids without anyone noticing.
 #include "inference/tokenizer_json.h"
 
 #include <algorithm>
@@ -27,9 +27,12 @@ struct Rule {
   const char* expression;
 };
 constexpr Rule rules[] = {
-    {"qwen2", R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
-    {"qwen35", R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
-    {"llama-bpe", R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+    {"qwen2",
+     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+    {"qwen35",
+     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+    {"llama-bpe",
+     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
     {"gpt-2", R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"},
 };
 
@@ -68,9 +71,15 @@ const Json& member(const Json& object, const char* name) {
   return found == object.end() ? null : *found;
 }
 
-std::string text_of(const Json& value) { return value.is_string() ? value.get<std::string>() : std::string(); }
-bool is_true(const Json& value) { return value.is_boolean() && value.get<bool>(); }
-bool is_type(const Json& step, const char* type) { return text_of(member(step, "type")) == type; }
+std::string text_of(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+bool is_true(const Json& value) {
+  return value.is_boolean() && value.get<bool>();
+}
+bool is_type(const Json& step, const char* type) {
+  return text_of(member(step, "type")) == type;
+}
 
 /// A step that may be a Sequence, as the list of its steps.
 std::vector<Json> steps_of(const Json& step, const char* list_name) {
@@ -97,7 +106,8 @@ void read_normalizer(const Json& tokenizer, const Path& path, TokenizerData& dat
 
 void read_pre_tokenizer(const Json& tokenizer, const Path& path, TokenizerData& data) {
   const std::vector<Json> steps = steps_of(member(tokenizer, "pre_tokenizer"), "pretokenizers");
-  if (steps.empty() || !is_type(steps.back(), "ByteLevel")) unsupported(path, "a pre-tokenizer without ByteLevel at its end");
+  if (steps.empty() || !is_type(steps.back(), "ByteLevel"))
+    unsupported(path, "a pre-tokenizer without ByteLevel at its end");
   if (is_true(member(steps.back(), "add_prefix_space"))) unsupported(path, "the option add_prefix_space");
   const Json& use_regex = member(steps.back(), "use_regex");  // true where it is not given
   const bool splits = use_regex.is_null() || is_true(use_regex);
@@ -109,8 +119,8 @@ void read_pre_tokenizer(const Json& tokenizer, const Path& path, TokenizerData& 
     data.pre = "smollm";
     return;
   }
-  if (steps.size() == 2 && !splits && is_type(steps[0], "Split") && text_of(member(steps[0], "behavior")) == "Isolated" &&
-      !is_true(member(steps[0], "invert"))) {
+  if (steps.size() == 2 && !splits && is_type(steps[0], "Split") &&
+      text_of(member(steps[0], "behavior")) == "Isolated" && !is_true(member(steps[0], "invert"))) {
     const std::string expression = text_of(member(member(steps[0], "pattern"), "Regex"));
     for (const Rule& rule : rules) {
       if (expression != rule.expression) continue;
@@ -129,7 +139,8 @@ void read_model(const Json& tokenizer, const Path& path, TokenizerData& data) {
   if (type != "BPE" && !(type.empty() && member(model, "merges").is_array()))
     unsupported(path, "a tokenizer of type \"" + type + "\"");
   if (is_true(member(model, "byte_fallback"))) unsupported(path, "byte fallback");
-  if (!text_of(member(model, "continuing_subword_prefix")).empty() || !text_of(member(model, "end_of_word_suffix")).empty())
+  if (!text_of(member(model, "continuing_subword_prefix")).empty() ||
+      !text_of(member(model, "end_of_word_suffix")).empty())
     unsupported(path, "a prefix or suffix of subwords");
   data.ignore_merges = is_true(member(model, "ignore_merges"));
 
@@ -139,7 +150,8 @@ void read_model(const Json& tokenizer, const Path& path, TokenizerData& data) {
   std::size_t size = 0;
   for (const Json& id : vocabulary) size = std::max(size, static_cast<std::size_t>(id_of(id, path)) + 1);
   if (added.is_array())
-    for (const Json& token : added) size = std::max(size, static_cast<std::size_t>(id_of(member(token, "id"), path)) + 1);
+    for (const Json& token : added)
+      size = std::max(size, static_cast<std::size_t>(id_of(member(token, "id"), path)) + 1);
   data.tokens.assign(size, {});
   data.token_types.assign(size, 5);  // unused, unless named below
   for (const auto& [text, id] : vocabulary.items()) {
@@ -150,7 +162,8 @@ void read_model(const Json& tokenizer, const Path& path, TokenizerData& data) {
     for (const Json& token : added) {
       const std::string text = text_of(member(token, "content"));
       for (const char* option : {"single_word", "lstrip", "rstrip"})
-        if (is_true(member(token, option))) unsupported(path, "the option " + std::string(option) + " of the added token " + text);
+        if (is_true(member(token, option)))
+          unsupported(path, "the option " + std::string(option) + " of the added token " + text);
       const auto id = static_cast<std::size_t>(id_of(member(token, "id"), path));
       data.tokens[id] = text;
       data.token_types[id] = is_true(member(token, "special")) ? 3 : 4;
@@ -180,7 +193,9 @@ bool puts_token_first(const Json& tokenizer) {
 }
 
 /// "<s>" or {"content": "<s>", ...}.
-std::string token_text(const Json& value) { return value.is_object() ? text_of(member(value, "content")) : text_of(value); }
+std::string token_text(const Json& value) {
+  return value.is_object() ? text_of(member(value, "content")) : text_of(value);
+}
 
 std::optional<TokenId> id_of_text(const TokenizerData& data, const std::string& text) {
   if (text.empty()) return std::nullopt;

@@ -57,7 +57,16 @@ enum class FinishReason {
 const char* name(FinishReason reason);
 
 enum class MissReason {
-  first_read, model_changed, settings_changed, build_changed, document_changed, order_changed, evicted, cleared, damaged, cache_off
+  first_read,
+  model_changed,
+  settings_changed,
+  build_changed,
+  document_changed,
+  order_changed,
+  evicted,
+  cleared,
+  damaged,
+  cache_off
 };
 const char* name(MissReason reason);
 
@@ -74,8 +83,8 @@ struct Usage {
 };
 
 struct Timing {
-  double load_s = 0;     // restoring kept state
-  double prefill_s = 0;  // reading
+  double load_s = 0;         // restoring kept state
+  double prefill_s = 0;      // reading
   double first_token_s = 0;  // from the start of the request to its first token
   double decode_tokens_per_s = 0;
 };
@@ -94,7 +103,7 @@ struct ModelDescription {
   std::string quantization;  // "Q4_1"
   std::string device;        // "CPU, 2 threads, avx512"
   std::string file;
-  std::int64_t window = 0;      // tokens of context that this engine was opened with
+  std::int64_t window = 0;  // tokens of context that this engine was opened with
   std::int64_t parameters = 0;
   std::int64_t memory_bytes = 0;  // weights, activations and a full window of KV
   std::string warning;            // "unknown chat template: ChatML is used", or empty

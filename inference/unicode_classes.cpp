@@ -1,5 +1,5 @@
-// Our own table rather than a Unicode library's: ids of a text must not depend on the version of Unicode that the machine's
-// library happens to know. The table is Unicode 16, as in the reference (`tokenizers` 0.23).
+// Our own table rather than a Unicode library's: ids of a text must not depend on the version of Unicode that the
+// machine's library happens to know. The table is Unicode 16, as in the reference (`tokenizers` 0.23).
 #include "inference/unicode_classes.h"
 
 #include <algorithm>
@@ -24,8 +24,8 @@ constexpr Range ranges[] = {
 };
 
 constexpr bool is_white_space(char32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
-         c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+  return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 constexpr CharacterClass look_up(char32_t code_point) {

@@ -1,5 +1,6 @@
-// utf8proc decomposes and composes. Its own ordering of combining marks is an insertion sort, quadratic in a run of marks
-// that a hostile document may make as long as it likes, so the marks are ordered here, by a stable sort of each run.
+// utf8proc decomposes and composes. Its own ordering of combining marks is an insertion sort, quadratic in a run of
+// marks that a hostile document may make as long as it likes, so the marks are ordered here, by a stable sort of each
+// run.
 #include "inference/unicode_nfc.h"
 
 #include <utf8proc.h>
@@ -55,12 +56,14 @@ std::optional<std::string> to_nfc(std::string_view text) {
     run = end;
   }
 
-  const utf8proc_ssize_t length = utf8proc_normalize_utf32(points.data(), static_cast<utf8proc_ssize_t>(points.size()),
-                                                           static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  const utf8proc_ssize_t length =
+      utf8proc_normalize_utf32(points.data(), static_cast<utf8proc_ssize_t>(points.size()),
+                               static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
   if (length < 0) throw Error(ErrorKind::bad_request, "tokenizer: the text cannot be normalised to NFC");
   std::string normal;
   normal.reserve(text.size());
-  for (utf8proc_ssize_t i = 0; i < length; ++i) append_utf8(normal, static_cast<char32_t>(points[static_cast<std::size_t>(i)]));
+  for (utf8proc_ssize_t i = 0; i < length; ++i)
+    append_utf8(normal, static_cast<char32_t>(points[static_cast<std::size_t>(i)]));
   return normal;
 }
 

@@ -9,7 +9,7 @@ namespace lectern::inference {
 
 struct CodePoint {
   char32_t value = 0xFFFD;  // U+FFFD when the bytes are invalid
-  int size = 1;             // bytes it takes; of invalid bytes the longest beginning of a character (Unicode 3.9, table 3-8)
+  int size = 1;  // bytes it takes; of invalid bytes the longest beginning of a character (Unicode 3.9, table 3-8)
   bool valid = false;
   bool cut_short = false;  // not valid, but only because the text ends here
 };

@@ -1,9 +1,10 @@
-// A loader object takes every tensor by name and shape and remembers which it took; what is left at the end is an error,
-// because a tensor that nobody uses (a bias, a norm of another family) means a model that would be computed wrongly.
-// Rows are whole runs of blocks in every format, so putting rows in order is a copy of bytes, quantized or not.
+// A loader object takes every tensor by name and shape and remembers which it took; what is left at the end is an
+// error, because a tensor that nobody uses (a bias, a norm of another family) means a model that would be computed
+// wrongly. Rows are whole runs of blocks in every format, so putting rows in order is a copy of bytes, quantized or
+// not.
 //
-// Qwen3-Next stores b and a (and in older files q, k, v and z) interleaved per key head (model.md 2.2); the forward pass
-// gets them apart: [q|k|v], z, b, a, value head h with key head h / r.
+// Qwen3-Next stores b and a (and in older files q, k, v and z) interleaved per key head (model.md 2.2); the forward
+// pass gets them apart: [q|k|v], z, b, a, value head h with key head h / r.
 
 #include "inference/weights.h"
 
@@ -76,7 +77,8 @@ class Loader {
       for (std::int64_t i = 0; i < count; ++i) {
         std::uint16_t bits = 0;
         std::memcpy(&bits, tensor.data + 2 * i, sizeof bits);
-        const float value = tensor.type == DType::f16 ? from_f16(bits) : std::bit_cast<float>(std::uint32_t{bits} << 16);
+        const float value =
+            tensor.type == DType::f16 ? from_f16(bits) : std::bit_cast<float>(std::uint32_t{bits} << 16);
         std::memcpy(wide + 4 * i, &value, sizeof value);
       }
       result.data = wide;
@@ -109,9 +111,9 @@ class Loader {
   void require_all_taken() const {
     for (const GgufTensor& tensor : file_.tensors())
       if (!taken_.contains(tensor.name))
-        throw Error(ErrorKind::unsupported, file_.name() + ": tensor '" + printable(tensor.name) + "' " +
-                                                text_of(tensor.shape) + " has no place in this model family; this build " +
-                                                "cannot run the model");
+        throw Error(ErrorKind::unsupported,
+                    file_.name() + ": tensor '" + printable(tensor.name) + "' " + text_of(tensor.shape) +
+                        " has no place in this model family; this build " + "cannot run the model");
   }
 
  private:
@@ -184,8 +186,8 @@ DeltaWeights load_delta(Loader& loader, const std::string& prefix, const ModelCo
       if (i < 2 * keys) return (i - keys) / size.key_dim * group + size.key_dim + i % size.key_dim;
       return value_row(i - 2 * keys);
     });
-    weights.z = loader.reordered(name, shape, values,
-                                 [&](std::int64_t i) { return value_row(i) + shared * size.value_dim; });
+    weights.z =
+        loader.reordered(name, shape, values, [&](std::int64_t i) { return value_row(i) + shared * size.value_dim; });
   } else {
     weights.qkv = loader.matrix(prefix + "attn_qkv.weight", {channels, config.hidden});
     weights.z = loader.matrix(prefix + "attn_gate.weight", {values, config.hidden});
@@ -275,7 +277,11 @@ Weights take_all(const GgufFile& file, const ModelConfig& config, Loader::Mode m
 
 }  // namespace
 
-Weights load_weights(const GgufFile& file, const ModelConfig& config) { return take_all(file, config, Loader::Mode::load); }
-void check_weights(const GgufFile& file, const ModelConfig& config) { take_all(file, config, Loader::Mode::check); }
+Weights load_weights(const GgufFile& file, const ModelConfig& config) {
+  return take_all(file, config, Loader::Mode::load);
+}
+void check_weights(const GgufFile& file, const ModelConfig& config) {
+  take_all(file, config, Loader::Mode::check);
+}
 
 }  // namespace lectern::inference

@@ -39,17 +39,17 @@ struct DenseWeights {
 };
 
 struct MoeWeights {
-  kernels::ConstTensor router;    // [E, H]
-  kernels::ConstTensor gate, up;  // [E, I, H]
-  kernels::ConstTensor down;      // [E, H, I]
-  DenseWeights shared;            // empty without shared expert
+  kernels::ConstTensor router;         // [E, H]
+  kernels::ConstTensor gate, up;       // [E, I, H]
+  kernels::ConstTensor down;           // [E, H, I]
+  DenseWeights shared;                 // empty without shared expert
   kernels::ConstTensor shared_router;  // [1, H]: sigmoid(x · wᵀ) scales the shared expert
 };
 
 struct LayerWeights {
   kernels::ConstTensor input_norm;  // [H] f32, before the mixer
   std::variant<AttentionWeights, DeltaWeights> mixer;
-  kernels::ConstTensor ffn_norm;    // [H] f32, before the feed-forward network
+  kernels::ConstTensor ffn_norm;  // [H] f32, before the feed-forward network
   std::variant<DenseWeights, MoeWeights> ffn;
 };
 
@@ -66,8 +66,8 @@ struct Weights {
   std::vector<std::unique_ptr<std::byte[]>> owned;
 };
 
-/// Finds every tensor the configuration asks for. One that is missing, misshapen, of a type without kernels, or holds NaN
-/// or infinity (norms, decay, dt_bias) is an Error that names file and tensor; so is one that nothing would use.
+/// Finds every tensor the configuration asks for. One that is missing, misshapen, of a type without kernels, or holds
+/// NaN or infinity (norms, decay, dt_bias) is an Error that names file and tensor; so is one that nothing would use.
 Weights load_weights(const GgufFile& file, const ModelConfig& config);
 
 /// The same checks without copying anything.

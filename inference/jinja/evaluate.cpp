@@ -1,5 +1,5 @@
-// A walk over the tree. Names live in a chain of scopes: `if` has none of its own, each turn of a `for` has a fresh one, and
-// a macro sees those around its definition, so `set` in a loop is lost at the end of the turn, as in jinja2.
+// A walk over the tree. Names live in a chain of scopes: `if` has none of its own, each turn of a `for` has a fresh
+// one, and a macro sees those around its definition, so `set` in a loop is lost at the end of the turn, as in jinja2.
 #include "inference/jinja/evaluate.h"
 
 #include <algorithm>
@@ -16,7 +16,9 @@ using Kind = Expression::Kind;
 
 constexpr int deepest_evaluation = 500;
 
-[[noreturn]] void broken(const std::string& what) { throw Failure(Failure::Kind::broken, what); }
+[[noreturn]] void broken(const std::string& what) {
+  throw Failure(Failure::Kind::broken, what);
+}
 
 }  // namespace
 
@@ -104,7 +106,8 @@ Evaluator::Flow Evaluator::run_statement(const Statement& statement) {
     }
     case Statement::Kind::with: {
       auto inner = inner_scope();
-      for (const auto& [target, value] : statement.assignments) inner->variables[target.names.front()] = evaluate(*value);
+      for (const auto& [target, value] : statement.assignments)
+        inner->variables[target.names.front()] = evaluate(*value);
       const auto outer = std::exchange(scope_, std::move(inner));
       const Flow flow = run_block(statement.body);
       scope_ = outer;
@@ -203,7 +206,8 @@ Value Evaluator::macro(const Statement& statement, std::string name) {
   return Value(std::shared_ptr<const Callable>(std::move(callable)));
 }
 
-Value Evaluator::call_macro(const Statement& statement, const std::shared_ptr<Scope>& definition, Arguments& arguments) {
+Value Evaluator::call_macro(const Statement& statement, const std::shared_ptr<Scope>& definition,
+                            Arguments& arguments) {
   work_.charge(256);
   auto scope = std::make_shared<Scope>();
   scope->outer = definition;
@@ -213,8 +217,9 @@ Value Evaluator::call_macro(const Statement& statement, const std::shared_ptr<Sc
   for (std::size_t i = count; i < arguments.positional.size(); ++i) further.push_back(arguments.positional[i]);
   Dict others;  // kwargs
   for (auto& [name, value] : arguments.named) {
-    const bool is_parameter = std::any_of(statement.parameters.begin(), statement.parameters.end(),
-                                          [&, &key = name](const Statement::Parameter& parameter) { return parameter.name == key; });
+    const bool is_parameter =
+        std::any_of(statement.parameters.begin(), statement.parameters.end(),
+                    [&, &key = name](const Statement::Parameter& parameter) { return parameter.name == key; });
     if (name == "caller")
       scope->variables["caller"] = value;
     else if (!is_parameter)
@@ -227,7 +232,8 @@ Value Evaluator::call_macro(const Statement& statement, const std::shared_ptr<Sc
     if (const Value* given = arguments.find(i, parameter.name))
       scope->variables[parameter.name] = *given;
     else
-      scope->variables[parameter.name] = parameter.standard ? evaluate(*parameter.standard) : Value(Undefined{parameter.name});
+      scope->variables[parameter.name] =
+          parameter.standard ? evaluate(*parameter.standard) : Value(Undefined{parameter.name});
   }
   Value text(captured(statement.body, scope));
   scope_ = caller;
@@ -251,7 +257,8 @@ Value Evaluator::call(const Value& callable, Arguments& arguments) {
     const auto recurse = (*loop)->recurse;
     return recurse(*this, arguments);
   }
-  if (callable.is_undefined()) broken(std::get<Undefined>(callable.data()).name + " is undefined, so it cannot be called");
+  if (callable.is_undefined())
+    broken(std::get<Undefined>(callable.data()).name + " is undefined, so it cannot be called");
   broken("a value of type " + type_name(callable) + " cannot be called");
 }
 
@@ -277,7 +284,8 @@ void Evaluator::assign(const Target& target, const Value& value) {
   }
   const Value items = list_of(value, work_);
   if (items.items().size() != target.names.size())
-    broken(std::to_string(items.items().size()) + " values cannot be given to " + std::to_string(target.names.size()) + " names");
+    broken(std::to_string(items.items().size()) + " values cannot be given to " + std::to_string(target.names.size()) +
+           " names");
   for (std::size_t i = 0; i < target.names.size(); ++i) scope_->variables[target.names[i]] = items.items()[i];
 }
 
@@ -317,14 +325,22 @@ Value Evaluator::evaluate_compare(const Expression& expression) {
     const std::string& symbol = expression.operators[i];
     Value right = evaluate(*expression.parts[i + 1]);
     bool holds = false;
-    if (symbol == "==") holds = equals(left, right, work_);
-    else if (symbol == "!=") holds = !equals(left, right, work_);
-    else if (symbol == "in") holds = contains(right, left, work_);
-    else if (symbol == "not in") holds = !contains(right, left, work_);
-    else if (symbol == "<") holds = less(left, right, work_);
-    else if (symbol == ">") holds = less(right, left, work_);
-    else if (symbol == "<=") holds = less(left, right, work_) || equals(left, right, work_);
-    else holds = less(right, left, work_) || equals(left, right, work_);
+    if (symbol == "==")
+      holds = equals(left, right, work_);
+    else if (symbol == "!=")
+      holds = !equals(left, right, work_);
+    else if (symbol == "in")
+      holds = contains(right, left, work_);
+    else if (symbol == "not in")
+      holds = !contains(right, left, work_);
+    else if (symbol == "<")
+      holds = less(left, right, work_);
+    else if (symbol == ">")
+      holds = less(right, left, work_);
+    else if (symbol == "<=")
+      holds = less(left, right, work_) || equals(left, right, work_);
+    else
+      holds = less(right, left, work_) || equals(left, right, work_);
     if (!holds) return false;
     left = std::move(right);
   }

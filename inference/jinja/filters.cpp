@@ -17,7 +17,9 @@ namespace lectern::inference::jinja {
 
 namespace {
 
-[[noreturn]] void broken(const std::string& what) { throw Failure(Failure::Kind::broken, what); }
+[[noreturn]] void broken(const std::string& what) {
+  throw Failure(Failure::Kind::broken, what);
+}
 
 struct Call {
   Evaluator& evaluator;
@@ -38,7 +40,8 @@ struct Call {
   std::int64_t integer(std::size_t position, std::string_view name, std::int64_t otherwise) const {
     const Value* found = find(position, name);
     if (found == nullptr || found->is_none()) return otherwise;
-    if (!found->is_integer() && !found->is_bool()) broken("the argument " + std::string(name) + " must be a whole number");
+    if (!found->is_integer() && !found->is_bool())
+      broken("the argument " + std::string(name) + " must be a whole number");
     return found->integer();
   }
 };
@@ -72,7 +75,8 @@ Value folded(const Value& value, bool case_sensitive) {
 
 Value trim(const Call& c) {
   const Value* set = c.find(0, "chars");
-  return stripped(c.text(), set == nullptr || set->is_none() ? std::nullopt : std::optional(to_text(*set, c.work())), Side::both, c.work());
+  return stripped(c.text(), set == nullptr || set->is_none() ? std::nullopt : std::optional(to_text(*set, c.work())),
+                  Side::both, c.work());
 }
 
 Value tojson(const Call& c) {
@@ -82,11 +86,15 @@ Value tojson(const Call& c) {
     style.indented = true;
     style.item_separator = ",";
     if (!indent->is_text() && !indent->is_integer()) broken("the argument indent must be a number or text");
-    if (indent->is_integer() && indent->integer() > 1000) throw Failure(Failure::Kind::limit, "an indent of more than 1000");
-    style.indent = indent->is_text() ? indent->text() : std::string(static_cast<std::size_t>(std::max<std::int64_t>(indent->integer(), 0)), ' ');
+    if (indent->is_integer() && indent->integer() > 1000)
+      throw Failure(Failure::Kind::limit, "an indent of more than 1000");
+    style.indent = indent->is_text()
+                       ? indent->text()
+                       : std::string(static_cast<std::size_t>(std::max<std::int64_t>(indent->integer(), 0)), ' ');
   }
   if (const Value* separators = c.find(2, "separators"); separators != nullptr && !separators->is_none()) {
-    if (!separators->is_list() || separators->items().size() != 2 || !separators->items()[0].is_text() || !separators->items()[1].is_text())
+    if (!separators->is_list() || separators->items().size() != 2 || !separators->items()[0].is_text() ||
+        !separators->items()[1].is_text())
       broken("separators must be two texts");
     style.item_separator = separators->items()[0].text();
     style.key_separator = separators->items()[1].text();
@@ -111,7 +119,8 @@ Value join(const Call& c) {
     c.work().charge(static_cast<std::int64_t>(separator.size()) + 1);
     if (i > 0) text += separator;
     const Value& item = list.items()[i];
-    text += to_text(attribute != nullptr && !attribute->is_none() ? path_of(item, *attribute, c.work()) : item, c.work());
+    text +=
+        to_text(attribute != nullptr && !attribute->is_none() ? path_of(item, *attribute, c.work()) : item, c.work());
   }
   return Value(std::move(text));
 }
@@ -148,7 +157,8 @@ Value indent(const Call& c) {
   const bool is_text = width != nullptr && width->is_text();
   const std::int64_t count = is_text ? 0 : c.integer(0, "width", 4);
   c.work().charge(std::max<std::int64_t>(count, 0));
-  const std::string space = is_text ? width->text() : std::string(static_cast<std::size_t>(std::max<std::int64_t>(count, 0)), ' ');
+  const std::string space =
+      is_text ? width->text() : std::string(static_cast<std::size_t>(std::max<std::int64_t>(count, 0)), ' ');
   const bool indent_first = c.flag(1, "first", false), indent_blank = c.flag(2, "blank", false);
   const std::vector<std::string> lines = lines_of(c.text() + "\n", false);
   std::string text;
@@ -210,7 +220,10 @@ Value rounded(const Call& c) {
   if (precision < 0 || precision > 15) broken("round to this precision is not supported");
   const std::string method = c.text_of(1, "method", "common");
   const double scale = std::pow(10.0, static_cast<double>(precision)), scaled = c.value.real() * scale;
-  return (method == "ceil" ? std::ceil(scaled) : method == "floor" ? std::floor(scaled) : std::nearbyint(scaled)) / scale;
+  return (method == "ceil"    ? std::ceil(scaled)
+          : method == "floor" ? std::floor(scaled)
+                              : std::nearbyint(scaled)) /
+         scale;
 }
 
 Value extreme(const Call& c, bool largest) {
@@ -218,7 +231,9 @@ Value extreme(const Call& c, bool largest) {
   const Value* attribute = c.find(1, "attribute");
   const Value list = list_of(c.value, c.work());
   if (list.items().empty()) return Undefined{"the extreme of nothing"};
-  const auto key = [&](const Value& item) { return folded(attribute != nullptr ? path_of(item, *attribute, c.work()) : item, case_sensitive); };
+  const auto key = [&](const Value& item) {
+    return folded(attribute != nullptr ? path_of(item, *attribute, c.work()) : item, case_sensitive);
+  };
   const Value* best = &list.items().front();
   for (const Value& item : list.items())
     if (largest ? less(key(*best), key(item), c.work()) : less(key(item), key(*best), c.work())) best = &item;
@@ -231,11 +246,14 @@ Value sum(const Call& c) {
   Value total = start != nullptr ? *start : Value(std::int64_t{0});
   const Value list = list_of(c.value, c.work());
   for (const Value& item : list.items())
-    total = arithmetic("+", total, attribute != nullptr && !attribute->is_none() ? path_of(item, *attribute, c.work()) : item, c.work());
+    total = arithmetic("+", total,
+                       attribute != nullptr && !attribute->is_none() ? path_of(item, *attribute, c.work()) : item,
+                       c.work());
   return total;
 }
 
-std::vector<Value> sorted(std::vector<Value> values, bool descending, const std::function<Value(const Value&)>& key, Work& work) {
+std::vector<Value> sorted(std::vector<Value> values, bool descending, const std::function<Value(const Value&)>& key,
+                          Work& work) {
   std::vector<std::pair<Value, Value>> keyed;
   work.charge(static_cast<std::int64_t>(values.size()) * 128);
   for (const Value& value : values) keyed.emplace_back(key(value), value);
@@ -250,15 +268,21 @@ Value sort(const Call& c) {
   const bool descending = c.flag(0, "reverse", false), case_sensitive = c.flag(1, "case_sensitive", false);
   const Value* attribute = c.find(2, "attribute");
   const Value list = list_of(c.value, c.work());
-  return Value::list(sorted(list.items(), descending, [&](const Value& item) {
-    return folded(attribute != nullptr && !attribute->is_none() ? path_of(item, *attribute, c.work()) : item, case_sensitive);
-  }, c.work()));
+  return Value::list(sorted(
+      list.items(), descending,
+      [&](const Value& item) {
+        return folded(attribute != nullptr && !attribute->is_none() ? path_of(item, *attribute, c.work()) : item,
+                      case_sensitive);
+      },
+      c.work()));
 }
 
 Value dictsort(const Call& c) {
   const bool case_sensitive = c.flag(0, "case_sensitive", false), descending = c.flag(2, "reverse", false);
   const std::size_t by = c.text_of(1, "by", "key") == "value" ? 1 : 0;
-  return Value::list(sorted(items(c).items(), descending, [&](const Value& pair) { return folded(pair.items()[by], case_sensitive); }, c.work()));
+  return Value::list(sorted(
+      items(c).items(), descending, [&](const Value& pair) { return folded(pair.items()[by], case_sensitive); },
+      c.work()));
 }
 
 Value unique(const Call& c) {
@@ -267,8 +291,10 @@ Value unique(const Call& c) {
   const Value list = list_of(c.value, c.work());
   std::vector<Value> seen, result;
   for (const Value& item : list.items()) {
-    const Value key = folded(attribute != nullptr && !attribute->is_none() ? path_of(item, *attribute, c.work()) : item, case_sensitive);
-    if (std::any_of(seen.begin(), seen.end(), [&](const Value& other) { return equals(other, key, c.work()); })) continue;
+    const Value key = folded(attribute != nullptr && !attribute->is_none() ? path_of(item, *attribute, c.work()) : item,
+                             case_sensitive);
+    if (std::any_of(seen.begin(), seen.end(), [&](const Value& other) { return equals(other, key, c.work()); }))
+      continue;
     seen.push_back(key);
     result.push_back(item);
   }
@@ -280,7 +306,8 @@ std::string name_and_rest(const Call& c, std::size_t position, Arguments& rest) 
   if (c.arguments.positional.size() <= position) return {};
   const Value& name = c.arguments.positional[position];
   if (!name.is_text()) broken("the name of a filter or test must be text");
-  rest.positional.assign(c.arguments.positional.begin() + static_cast<std::ptrdiff_t>(position) + 1, c.arguments.positional.end());
+  rest.positional.assign(c.arguments.positional.begin() + static_cast<std::ptrdiff_t>(position) + 1,
+                         c.arguments.positional.end());
   rest.named = c.arguments.named;
   return name.text();
 }
@@ -346,14 +373,36 @@ Value attribute(const Call& c) {
   return attribute_of(c.value, name->text(), c.work());
 }
 
-Value format(const Call& c) { return arithmetic("%", Value(c.text()), Value::tuple(c.arguments.positional), c.work()); }
+Value format(const Call& c) {
+  return arithmetic("%", Value(c.text()), Value::tuple(c.arguments.positional), c.work());
+}
 
 const std::map<std::string_view, Filter>& filters() {
   static const std::map<std::string_view, Filter> table = {
-      {"trim", trim}, {"tojson", tojson}, {"default", standard}, {"d", standard}, {"join", join}, {"items", items},
-      {"first", first}, {"last", last}, {"replace", replace}, {"reverse", reverse}, {"indent", indent}, {"int", to_integer},
-      {"float", to_real}, {"abs", absolute}, {"round", rounded}, {"sum", sum}, {"sort", sort}, {"dictsort", dictsort},
-      {"unique", unique}, {"map", map}, {"escape", escaped}, {"e", escaped}, {"attr", attribute}, {"format", format},
+      {"trim", trim},
+      {"tojson", tojson},
+      {"default", standard},
+      {"d", standard},
+      {"join", join},
+      {"items", items},
+      {"first", first},
+      {"last", last},
+      {"replace", replace},
+      {"reverse", reverse},
+      {"indent", indent},
+      {"int", to_integer},
+      {"float", to_real},
+      {"abs", absolute},
+      {"round", rounded},
+      {"sum", sum},
+      {"sort", sort},
+      {"dictsort", dictsort},
+      {"unique", unique},
+      {"map", map},
+      {"escape", escaped},
+      {"e", escaped},
+      {"attr", attribute},
+      {"format", format},
       {"length", [](const Call& c) { return Value(length(c.value, c.work())); }},
       {"count", [](const Call& c) { return Value(length(c.value, c.work())); }},
       {"upper", [](const Call& c) { return Value(upper(c.text())); }},
@@ -391,9 +440,15 @@ struct TestCall {
 };
 using Test = bool (*)(const TestCall&);
 
-bool is_equal(const TestCall& c) { return equals(c.value, c.other(), c.work); }
-bool is_less(const TestCall& c) { return less(c.value, c.other(), c.work); }
-bool is_greater(const TestCall& c) { return less(c.other(), c.value, c.work); }
+bool is_equal(const TestCall& c) {
+  return equals(c.value, c.other(), c.work);
+}
+bool is_less(const TestCall& c) {
+  return less(c.value, c.other(), c.work);
+}
+bool is_greater(const TestCall& c) {
+  return less(c.other(), c.value, c.work);
+}
 
 const std::map<std::string_view, Test>& tests() {
   static const std::map<std::string_view, Test> table = {
@@ -402,8 +457,14 @@ const std::map<std::string_view, Test>& tests() {
       {"none", [](const TestCall& c) { return c.value.is_none(); }},
       {"string", [](const TestCall& c) { return c.value.is_text(); }},
       {"mapping", [](const TestCall& c) { return c.value.is_dict(); }},
-      {"iterable", [](const TestCall& c) { return c.value.is_list() || c.value.is_dict() || c.value.is_text() || c.value.is_undefined(); }},
-      {"sequence", [](const TestCall& c) { return c.value.is_list() || c.value.is_dict() || c.value.is_text() || c.value.is_undefined(); }},
+      {"iterable",
+       [](const TestCall& c) {
+         return c.value.is_list() || c.value.is_dict() || c.value.is_text() || c.value.is_undefined();
+       }},
+      {"sequence",
+       [](const TestCall& c) {
+         return c.value.is_list() || c.value.is_dict() || c.value.is_text() || c.value.is_undefined();
+       }},
       {"boolean", [](const TestCall& c) { return c.value.is_bool(); }},
       {"true", [](const TestCall& c) { return c.value.is_bool() && c.value.integer() == 1; }},
       {"false", [](const TestCall& c) { return c.value.is_bool() && c.value.integer() == 0; }},
@@ -415,17 +476,33 @@ const std::map<std::string_view, Test>& tests() {
       {"odd", [](const TestCall& c) { return c.integer() % 2 != 0; }},
       {"divisibleby", [](const TestCall& c) { return !is_true(arithmetic("%", c.value, c.other(), c.work)); }},
       {"in", [](const TestCall& c) { return contains(c.other(), c.value, c.work); }},
-      {"upper", [](const TestCall& c) { const std::string text = to_text(c.value, c.work); return text == upper(text) && text != lower(text); }},
-      {"lower", [](const TestCall& c) { const std::string text = to_text(c.value, c.work); return text == lower(text) && text != upper(text); }},
-      {"sameas", [](const TestCall& c) { return c.value.data().index() == c.other().data().index() && equals(c.value, c.other(), c.work); }},
-      {"equalto", is_equal}, {"eq", is_equal},
+      {"upper",
+       [](const TestCall& c) {
+         const std::string text = to_text(c.value, c.work);
+         return text == upper(text) && text != lower(text);
+       }},
+      {"lower",
+       [](const TestCall& c) {
+         const std::string text = to_text(c.value, c.work);
+         return text == lower(text) && text != upper(text);
+       }},
+      {"sameas",
+       [](const TestCall& c) {
+         return c.value.data().index() == c.other().data().index() && equals(c.value, c.other(), c.work);
+       }},
+      {"equalto", is_equal},
+      {"eq", is_equal},
       {"ne", [](const TestCall& c) { return !equals(c.value, c.other(), c.work); }},
-      {"lt", is_less}, {"lessthan", is_less}, {"gt", is_greater}, {"greaterthan", is_greater},
+      {"lt", is_less},
+      {"lessthan", is_less},
+      {"gt", is_greater},
+      {"greaterthan", is_greater},
       {"le", [](const TestCall& c) { return is_less(c) || is_equal(c); }},
       {"ge", [](const TestCall& c) { return is_greater(c) || is_equal(c); }},
       {"==", is_equal},
       {"!=", [](const TestCall& c) { return !equals(c.value, c.other(), c.work); }},
-      {"<", is_less}, {">", is_greater},
+      {"<", is_less},
+      {">", is_greater},
       {"<=", [](const TestCall& c) { return is_less(c) || is_equal(c); }},
       {">=", [](const TestCall& c) { return is_greater(c) || is_equal(c); }},
   };
@@ -434,8 +511,12 @@ const std::map<std::string_view, Test>& tests() {
 
 }  // namespace
 
-bool is_filter(std::string_view name) { return filters().contains(name); }
-bool is_test(std::string_view name) { return tests().contains(name); }
+bool is_filter(std::string_view name) {
+  return filters().contains(name);
+}
+bool is_test(std::string_view name) {
+  return tests().contains(name);
+}
 
 Value apply_filter(std::string_view name, Evaluator& evaluator, const Value& value, Arguments& arguments) {
   evaluator.work().charge(Work::step);

@@ -18,7 +18,8 @@ std::string real_text(double number) {
   if (std::isnan(number)) return "nan";
   if (std::isinf(number)) return number > 0 ? "inf" : "-inf";
   std::array<char, 64> buffer{};
-  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), number, std::chars_format::scientific).ptr;
+  const auto end =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), number, std::chars_format::scientific).ptr;
   std::string_view text(buffer.data(), static_cast<std::size_t>(end - buffer.data()));  // -d.ddde+XX
   std::string result;
   if (text.front() == '-') {
@@ -121,7 +122,8 @@ class Writer {
       std::vector<std::size_t> order(dict.items.size());
       for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
       if (style.sort_keys)
-        std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return dict.items[a].first < dict.items[b].first; });
+        std::sort(order.begin(), order.end(),
+                  [&](std::size_t a, std::size_t b) { return dict.items[a].first < dict.items[b].first; });
       put("{");
       for (std::size_t i = 0; i < order.size(); ++i) {
         if (i > 0) put(style.item_separator);

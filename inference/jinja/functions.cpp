@@ -9,7 +9,9 @@ namespace lectern::inference::jinja {
 
 namespace {
 
-[[noreturn]] void broken(const std::string& what) { throw Failure(Failure::Kind::broken, what); }
+[[noreturn]] void broken(const std::string& what) {
+  throw Failure(Failure::Kind::broken, what);
+}
 
 constexpr std::int64_t longest_range = 100'000;  // as in jinja2's sandbox
 

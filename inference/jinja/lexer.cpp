@@ -33,8 +33,12 @@ std::string normalised(std::string_view source) {
   return text;
 }
 
-bool is_space(char32_t c) { return character_class(c) == CharacterClass::space || (c >= 0x1C && c <= 0x1F); }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_space(char32_t c) {
+  return character_class(c) == CharacterClass::space || (c >= 0x1C && c <= 0x1F);
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 bool is_name_start(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || static_cast<unsigned char>(c) >= 0x80;
 }
@@ -97,7 +101,8 @@ class Lexer {
     } else if (sign != '+' && !is_variable) {
       const std::size_t line_break = text.rfind('\n');
       const std::size_t line = line_break == std::string::npos ? 0 : line_break + 1;
-      if ((line > 0 || line_starting_) && space_at_end(std::string_view(text).substr(line)) == text.size() - line) text.resize(line);
+      if ((line > 0 || line_starting_) && space_at_end(std::string_view(text).substr(line)) == text.size() - line)
+        text.resize(line);
     }
     return text;
   }
@@ -213,7 +218,8 @@ class Lexer {
   void read_number() {
     std::size_t end = position_;
     const auto digits = [&] {
-      while (end < source_.size() && (is_digit(source_[end]) || (source_[end] == '_' && end + 1 < source_.size() && is_digit(source_[end + 1]))))
+      while (end < source_.size() && (is_digit(source_[end]) ||
+                                      (source_[end] == '_' && end + 1 < source_.size() && is_digit(source_[end + 1]))))
         ++end;
     };
     const auto digit_at = [&](std::size_t i) { return i < source_.size() && is_digit(source_[i]); };
@@ -233,7 +239,8 @@ class Lexer {
         digits();
       }
     }
-    if (!is_real && end < source_.size() && is_name_start(source_[end])) fail("a number is written in a way that is not supported");
+    if (!is_real && end < source_.size() && is_name_start(source_[end]))
+      fail("a number is written in a way that is not supported");
     std::string text = source_.substr(position_, end - position_);
     std::erase(text, '_');
     add(is_real ? Kind::real : Kind::integer, std::move(text));
@@ -316,6 +323,8 @@ class Lexer {
 
 }  // namespace
 
-std::vector<Token> tokenize(std::string_view source) { return Lexer(normalised(to_valid_utf8(source))).run(); }
+std::vector<Token> tokenize(std::string_view source) {
+  return Lexer(normalised(to_valid_utf8(source))).run();
+}
 
 }  // namespace lectern::inference::jinja

@@ -29,8 +29,8 @@ struct Token {
   bool is_name(std::string_view name) const { return kind == Kind::name && text == name; }
 };
 
-/// The tokens of a template, the last of kind end. White space around tags is handled as with trim_blocks and lstrip_blocks,
-/// comments are dropped, raw blocks are text. Throws Failure{syntax}.
+/// The tokens of a template, the last of kind end. White space around tags is handled as with trim_blocks and
+/// lstrip_blocks, comments are dropped, raw blocks are text. Throws Failure{syntax}.
 std::vector<Token> tokenize(std::string_view source);
 
 }  // namespace lectern::inference::jinja

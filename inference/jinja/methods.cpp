@@ -15,9 +15,13 @@ namespace lectern::inference::jinja {
 
 namespace {
 
-[[noreturn]] void broken(const std::string& what) { throw Failure(Failure::Kind::broken, what); }
+[[noreturn]] void broken(const std::string& what) {
+  throw Failure(Failure::Kind::broken, what);
+}
 
-bool is_space(char32_t c) { return character_class(c) == CharacterClass::space || (c >= 0x1C && c <= 0x1F); }
+bool is_space(char32_t c) {
+  return character_class(c) == CharacterClass::space || (c >= 0x1C && c <= 0x1F);
+}
 
 template <typename Change>
 std::string mapped(const std::string& text, Change change) {
@@ -37,10 +41,12 @@ const std::string& text_argument(const Arguments& arguments, std::size_t positio
   return value->text();
 }
 
-std::int64_t integer_argument(const Arguments& arguments, std::size_t position, std::string_view name, std::int64_t otherwise) {
+std::int64_t integer_argument(const Arguments& arguments, std::size_t position, std::string_view name,
+                              std::int64_t otherwise) {
   const Value* value = arguments.find(position, name);
   if (value == nullptr) return otherwise;
-  if (!value->is_integer() && !value->is_bool()) broken("the argument " + std::string(name) + " must be a whole number");
+  if (!value->is_integer() && !value->is_bool())
+    broken("the argument " + std::string(name) + " must be a whole number");
   return value->integer();
 }
 
@@ -103,7 +109,8 @@ Value split(const std::string& text, const Arguments& arguments, bool from_right
   if (from_right) {
     std::size_t end = text.size();
     while (most < 0 || static_cast<std::int64_t>(parts.size()) < most) {
-      const std::size_t found = end < separator->size() ? std::string::npos : text.rfind(*separator, end - separator->size());
+      const std::size_t found =
+          end < separator->size() ? std::string::npos : text.rfind(*separator, end - separator->size());
       if (found == std::string::npos) break;
       work.charge(Work::step);
       parts.emplace_back(text.substr(found + separator->size(), end - found - separator->size()));
@@ -157,11 +164,14 @@ Value join(const std::string& separator, const Value& values, Work& work) {
 }
 
 constexpr std::string_view text_methods[] = {
-    "capitalize", "count", "endswith", "find", "index", "isalnum", "isalpha", "isdigit", "isnumeric", "islower", "isspace", "isupper",
-    "join", "lower", "lstrip", "removeprefix", "removesuffix", "replace", "rfind", "rsplit", "rstrip", "split", "splitlines",
-    "startswith", "strip", "title", "upper"};
-constexpr std::string_view dict_methods[] = {"copy", "get", "items", "keys", "values", "clear", "fromkeys", "pop", "popitem", "setdefault", "update"};
-constexpr std::string_view list_methods[] = {"copy", "count", "index", "append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"};
+    "capitalize", "count",        "endswith",     "find",    "index",   "isalnum", "isalpha",
+    "isdigit",    "isnumeric",    "islower",      "isspace", "isupper", "join",    "lower",
+    "lstrip",     "removeprefix", "removesuffix", "replace", "rfind",   "rsplit",  "rstrip",
+    "split",      "splitlines",   "startswith",   "strip",   "title",   "upper"};
+constexpr std::string_view dict_methods[] = {"copy",     "get", "items",   "keys",       "values", "clear",
+                                             "fromkeys", "pop", "popitem", "setdefault", "update"};
+constexpr std::string_view list_methods[] = {"copy",   "count", "index",  "append",  "clear", "extend",
+                                             "insert", "pop",   "remove", "reverse", "sort"};
 
 Value call_text(const std::string& name, const std::string& text, const Arguments& arguments, Work& work) {
   work.charge(static_cast<std::int64_t>(text.size()));
@@ -169,10 +179,13 @@ Value call_text(const std::string& name, const std::string& text, const Argument
   if (name == "lstrip") return stripped(text, optional_text(arguments, 0, "chars"), Side::left, work);
   if (name == "rstrip") return stripped(text, optional_text(arguments, 0, "chars"), Side::right, work);
   if (name == "split" || name == "rsplit") return split(text, arguments, name == "rsplit", work);
-  if (name == "startswith") return any_of_texts(arguments, work, [&](const std::string& part) { return text.starts_with(part); });
-  if (name == "endswith") return any_of_texts(arguments, work, [&](const std::string& part) { return text.ends_with(part); });
+  if (name == "startswith")
+    return any_of_texts(arguments, work, [&](const std::string& part) { return text.starts_with(part); });
+  if (name == "endswith")
+    return any_of_texts(arguments, work, [&](const std::string& part) { return text.ends_with(part); });
   if (name == "replace")
-    return replaced(text, text_argument(arguments, 0, "old"), text_argument(arguments, 1, "new"), integer_argument(arguments, 2, "count", -1), work);
+    return replaced(text, text_argument(arguments, 0, "old"), text_argument(arguments, 1, "new"),
+                    integer_argument(arguments, 2, "count", -1), work);
   if (name == "upper") return upper(text);
   if (name == "lower") return lower(text);
   if (name == "title") return titled(text);
@@ -208,7 +221,9 @@ Value call_text(const std::string& name, const std::string& text, const Argument
   }
   const auto is_letter = [](char32_t c) { return character_class(c) == CharacterClass::letter; };
   const auto is_number = [](char32_t c) { return character_class(c) == CharacterClass::number; };
-  const auto is_digit = [](char32_t c) { return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_ND; };
+  const auto is_digit = [](char32_t c) {
+    return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_ND;
+  };
   if (name == "isspace") return all_characters(text, is_space);
   if (name == "isalpha") return all_characters(text, is_letter);
   if (name == "isdigit") return all_characters(text, is_digit);
@@ -231,9 +246,12 @@ Value call_dict(const std::string& name, const Value& self, const Arguments& arg
   work.charge(static_cast<std::int64_t>(dict.items.size()) * 128);
   std::vector<Value> result;
   for (const auto& [key, value] : dict.items) {
-    if (name == "items") result.push_back(Value::tuple({Value(key), value}));
-    else if (name == "keys") result.emplace_back(key);
-    else result.push_back(value);
+    if (name == "items")
+      result.push_back(Value::tuple({Value(key), value}));
+    else if (name == "keys")
+      result.emplace_back(key);
+    else
+      result.push_back(value);
   }
   return Value::list(std::move(result));
 }
@@ -265,7 +283,9 @@ std::optional<Value> method_of(const Value& value, const std::string& name) {
     auto callable = std::make_shared<Callable>();
     callable->name = name;
     callable->depth = value.depth();
-    callable->call = [value, name, call](Evaluator& evaluator, Arguments& arguments) { return call(name, value, arguments, evaluator.work()); };
+    callable->call = [value, name, call](Evaluator& evaluator, Arguments& arguments) {
+      return call(name, value, arguments, evaluator.work());
+    };
     return Value(std::shared_ptr<const Callable>(std::move(callable)));
   };
   if (value.is_text() && is_one_of(text_methods, name))
@@ -278,8 +298,11 @@ std::optional<Value> method_of(const Value& value, const std::string& name) {
 }
 
 Value loop_attribute(const std::shared_ptr<Loop>& loop, const std::string& name, Work& work) {
-  const auto index = static_cast<std::int64_t>(loop->index), count = static_cast<std::int64_t>(loop->items->items.size());
-  const auto item = [&](std::int64_t i) { return i < 0 || i >= count ? Value(Undefined{name}) : loop->items->items[static_cast<std::size_t>(i)]; };
+  const auto index = static_cast<std::int64_t>(loop->index),
+             count = static_cast<std::int64_t>(loop->items->items.size());
+  const auto item = [&](std::int64_t i) {
+    return i < 0 || i >= count ? Value(Undefined{name}) : loop->items->items[static_cast<std::size_t>(i)];
+  };
   if (name == "index") return index + 1;
   if (name == "index0") return index;
   if (name == "revindex") return count - index;
@@ -326,7 +349,8 @@ std::string characters(const std::string& text, std::int64_t first, std::int64_t
 void charge_search(const std::string& text, const std::string& part, Work& work) {
   const auto passes = static_cast<std::int64_t>(part.size() / 32 + 1);
   std::int64_t units = 0;
-  if (__builtin_mul_overflow(static_cast<std::int64_t>(text.size()), passes, &units)) units = std::numeric_limits<std::int64_t>::max();
+  if (__builtin_mul_overflow(static_cast<std::int64_t>(text.size()), passes, &units))
+    units = std::numeric_limits<std::int64_t>::max();
   work.charge(units);
 }
 
@@ -341,7 +365,9 @@ std::string stripped(const std::string& text, const std::optional<std::string>& 
     }
     std::sort(members.begin(), members.end());
   }
-  const auto goes = [&](char32_t c) { return set ? std::binary_search(members.begin(), members.end(), c) : is_space(c); };
+  const auto goes = [&](char32_t c) {
+    return set ? std::binary_search(members.begin(), members.end(), c) : is_space(c);
+  };
   std::size_t begin = 0, end = text.size();
   while (side != Side::right && begin < end) {
     const CodePoint point = code_point_at(text, static_cast<std::int64_t>(begin));
@@ -360,14 +386,19 @@ std::string stripped(const std::string& text, const std::optional<std::string>& 
 std::string upper(const std::string& text) {
   std::string result = mapped(text, [](utf8proc_int32_t c) { return c == 0xDF ? c : utf8proc_toupper(c); });
   constexpr std::string_view sharp_s = "\xC3\x9F";  // becomes two letters
-  for (std::size_t at = result.find(sharp_s); at != std::string::npos; at = result.find(sharp_s, at + 2)) result.replace(at, 2, "SS");
+  for (std::size_t at = result.find(sharp_s); at != std::string::npos; at = result.find(sharp_s, at + 2))
+    result.replace(at, 2, "SS");
   return result;
 }
-std::string lower(const std::string& text) { return mapped(text, utf8proc_tolower); }
+std::string lower(const std::string& text) {
+  return mapped(text, utf8proc_tolower);
+}
 
 std::string capitalized(const std::string& text) {
   bool first = true;
-  return mapped(text, [&](utf8proc_int32_t c) { return std::exchange(first, false) ? utf8proc_totitle(c) : utf8proc_tolower(c); });
+  return mapped(text, [&](utf8proc_int32_t c) {
+    return std::exchange(first, false) ? utf8proc_totitle(c) : utf8proc_tolower(c);
+  });
 }
 
 std::string titled(const std::string& text) {
@@ -378,7 +409,8 @@ std::string titled(const std::string& text) {
   });
 }
 
-std::string replaced(const std::string& text, const std::string& from, const std::string& to, std::int64_t most, Work& work) {
+std::string replaced(const std::string& text, const std::string& from, const std::string& to, std::int64_t most,
+                     Work& work) {
   charge_search(text, from, work);
   std::string result;
   std::size_t begin = 0;

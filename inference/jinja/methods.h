@@ -25,7 +25,8 @@ std::string upper(const std::string& text);
 std::string lower(const std::string& text);
 std::string capitalized(const std::string& text);
 std::string titled(const std::string& text);
-std::string replaced(const std::string& text, const std::string& from, const std::string& to, std::int64_t most, Work& work);
+std::string replaced(const std::string& text, const std::string& from, const std::string& to, std::int64_t most,
+                     Work& work);
 std::vector<std::string> lines_of(const std::string& text, bool keep_ends);
 
 }  // namespace lectern::inference::jinja

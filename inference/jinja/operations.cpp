@@ -10,7 +10,9 @@ namespace lectern::inference::jinja {
 
 namespace {
 
-[[noreturn]] void broken(const std::string& what) { throw Failure(Failure::Kind::broken, what); }
+[[noreturn]] void broken(const std::string& what) {
+  throw Failure(Failure::Kind::broken, what);
+}
 
 std::int64_t floor_divide(std::int64_t a, std::int64_t b) {
   const std::int64_t quotient = a / b;
@@ -21,9 +23,15 @@ Value whole(std::string_view symbol, std::int64_t a, std::int64_t b) {
   std::int64_t result = 0;
   const char operation = symbol == "**" ? '^' : symbol == "//" ? '|' : symbol.front();
   switch (operation) {
-    case '+': if (__builtin_add_overflow(a, b, &result)) break; return result;
-    case '-': if (__builtin_sub_overflow(a, b, &result)) break; return result;
-    case '*': if (__builtin_mul_overflow(a, b, &result)) break; return result;
+    case '+':
+      if (__builtin_add_overflow(a, b, &result)) break;
+      return result;
+    case '-':
+      if (__builtin_sub_overflow(a, b, &result)) break;
+      return result;
+    case '*':
+      if (__builtin_mul_overflow(a, b, &result)) break;
+      return result;
     case '/':
       if (b == 0) broken("division by zero");
       return static_cast<double>(a) / static_cast<double>(b);
@@ -42,7 +50,8 @@ Value whole(std::string_view symbol, std::int64_t a, std::int64_t b) {
       bool fits = true;
       if (a == 0 || a == 1) return b == 0 ? std::int64_t{1} : a;
       if (a == -1) return b % 2 == 0 ? std::int64_t{1} : std::int64_t{-1};
-      for (std::int64_t i = 0; fits && i < b; ++i) fits = !__builtin_mul_overflow(result, a, &result);  // at most 63 times
+      for (std::int64_t i = 0; fits && i < b; ++i)
+        fits = !__builtin_mul_overflow(result, a, &result);  // at most 63 times
       if (!fits) break;
       return result;
     }
@@ -65,7 +74,8 @@ Value real(std::string_view symbol, double a, double b) {
 
 Value repeat(const Value& value, std::int64_t times, Work& work) {
   const auto count = std::max<std::int64_t>(times, 0);
-  const auto size = static_cast<std::int64_t>(value.is_text() ? value.text().size() : value.items().size() * sizeof(Value));
+  const auto size =
+      static_cast<std::int64_t>(value.is_text() ? value.text().size() : value.items().size() * sizeof(Value));
   std::int64_t total = 0;
   if (__builtin_mul_overflow(size, count, &total)) total = -1;
   work.charge(total);  // a negative one is refused
@@ -83,7 +93,8 @@ Value repeat(const Value& value, std::int64_t times, Work& work) {
 
 /// "%s of %d" % (a, b), for %s, %d, %r and %%.
 Value format(const std::string& pattern, const Value& values, Work& work) {
-  const std::vector<Value> given = values.is_list() && values.list()->is_tuple ? values.items() : std::vector<Value>{values};
+  const std::vector<Value> given =
+      values.is_list() && values.list()->is_tuple ? values.items() : std::vector<Value>{values};
   std::string text;
   std::size_t next = 0;
   for (std::size_t i = 0; i < pattern.size(); ++i) {
@@ -96,7 +107,8 @@ Value format(const std::string& pattern, const Value& values, Work& work) {
       text += '%';
       continue;
     }
-    if (kind != 's' && kind != 'd' && kind != 'r') broken("the format in \"" + pattern.substr(0, 40) + "\" is not supported");
+    if (kind != 's' && kind != 'd' && kind != 'r')
+      broken("the format in \"" + pattern.substr(0, 40) + "\" is not supported");
     if (next >= given.size()) broken("not enough values for a format");
     const Value& value = given[next++];
     if (kind == 'd' && !value.is_number()) broken("%d needs a number");
@@ -120,7 +132,8 @@ std::int64_t place(std::int64_t index, std::int64_t size) {
 
 Value arithmetic(std::string_view symbol, const Value& a, const Value& b, Work& work) {
   if (a.is_number() && b.is_number())
-    return a.is<double>() || b.is<double>() ? real(symbol, a.real(), b.real()) : whole(symbol, a.integer(), b.integer());
+    return a.is<double>() || b.is<double>() ? real(symbol, a.real(), b.real())
+                                            : whole(symbol, a.integer(), b.integer());
   if (symbol == "+" && a.is_text() && b.is_text()) {
     work.charge(static_cast<std::int64_t>(a.text().size() + b.text().size()));
     return Value(a.text() + b.text());
@@ -146,7 +159,8 @@ bool contains(const Value& container, const Value& item, Work& work) {
   }
   if (container.is_dict()) return item.is_text() && container.dict().find(item.text()) != nullptr;
   if (container.is_list())
-    return std::any_of(container.items().begin(), container.items().end(), [&](const Value& x) { return equals(x, item, work); });
+    return std::any_of(container.items().begin(), container.items().end(),
+                       [&](const Value& x) { return equals(x, item, work); });
   if (container.is_undefined()) return false;
   broken("nothing can be looked for in a value of type " + type_name(container));
 }
@@ -176,11 +190,13 @@ Value item_of(const Value& value, const Value& key, Work& work) {
   if (key.is_integer() || key.is_bool()) {
     if (value.is_list()) {
       const std::int64_t at = place(key.integer(), static_cast<std::int64_t>(value.items().size()));
-      return at < 0 ? Value(Undefined{"item " + std::to_string(key.integer())}) : value.items()[static_cast<std::size_t>(at)];
+      return at < 0 ? Value(Undefined{"item " + std::to_string(key.integer())})
+                    : value.items()[static_cast<std::size_t>(at)];
     }
     if (value.is_text()) {
       const std::int64_t at = place(key.integer(), length(value, work));
-      return at < 0 ? Value(Undefined{"character " + std::to_string(key.integer())}) : Value(characters(value.text(), at, at + 1, work));
+      return at < 0 ? Value(Undefined{"character " + std::to_string(key.integer())})
+                    : Value(characters(value.text(), at, at + 1, work));
     }
   }
   if (key.is_text()) return attribute_of(value, key.text(), work);
@@ -198,8 +214,10 @@ Value slice_of(const Value& value, const Value& start, const Value& stop, const 
   const std::int64_t stride = bound(step, 1), size = length(value, work);
   if (stride == 0) broken("the step of a slice cannot be zero");
   const auto clamp = [&](std::int64_t index) {
-    if (index < 0) index = index < -size ? -1 : index + size;  // below the first item: just before it
-    else if (index > size) index = size;
+    if (index < 0)
+      index = index < -size ? -1 : index + size;  // below the first item: just before it
+    else if (index > size)
+      index = size;
     return stride > 0 ? std::max<std::int64_t>(index, 0) : std::min(index, size - 1);
   };
   const std::int64_t first = start.is_none() ? (stride > 0 ? 0 : size - 1) : clamp(bound(start, 0));

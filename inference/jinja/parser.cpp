@@ -317,8 +317,8 @@ class Parser {
   }
 
   bool at_end_of_tuple() const {
-    return current().kind == Token::Kind::variable_end || current().kind == Token::Kind::block_end || current().is_symbol(")") ||
-           current().is_symbol("]") || current().is_name("in");
+    return current().kind == Token::Kind::variable_end || current().kind == Token::Kind::block_end ||
+           current().is_symbol(")") || current().is_symbol("]") || current().is_name("in");
   }
 
   ExpressionPointer parse_expression() {
@@ -398,7 +398,8 @@ class Parser {
 
   ExpressionPointer parse_product() {
     ExpressionPointer left = parse_power();
-    while (current().is_symbol("*") || current().is_symbol("/") || current().is_symbol("//") || current().is_symbol("%")) {
+    while (current().is_symbol("*") || current().is_symbol("/") || current().is_symbol("//") ||
+           current().is_symbol("%")) {
       std::string symbol = take().text;
       left = node(Kind::arithmetic, std::move(symbol), std::move(left), parse_power());
     }
@@ -480,11 +481,13 @@ class Parser {
     const char* end = begin + token.text.size();
     if (token.kind == Token::Kind::integer) {
       std::int64_t value = 0;
-      if (std::from_chars(begin, end, value).ec != std::errc()) fail("the number " + token.text.substr(0, 40) + " is too large");
+      if (std::from_chars(begin, end, value).ec != std::errc())
+        fail("the number " + token.text.substr(0, 40) + " is too large");
       return constant(value);
     }
     double value = 0;
-    if (std::from_chars(begin, end, value).ec != std::errc()) fail("the number " + token.text.substr(0, 40) + " is too large");
+    if (std::from_chars(begin, end, value).ec != std::errc())
+      fail("the number " + token.text.substr(0, 40) + " is too large");
     return constant(value);
   }
 
@@ -519,7 +522,8 @@ class Parser {
       is_slice = true;
     }
     expect_symbol("]");
-    if (is_slice) return node(Kind::slice, {}, std::move(value), std::move(bounds[0]), std::move(bounds[1]), std::move(bounds[2]));
+    if (is_slice)
+      return node(Kind::slice, {}, std::move(value), std::move(bounds[0]), std::move(bounds[1]), std::move(bounds[2]));
     if (!bounds[0]) fail("an empty subscript");
     return node(Kind::item, {}, std::move(value), std::move(bounds[0]));
   }
@@ -600,6 +604,8 @@ class Parser {
 
 }  // namespace
 
-Block parse(std::string_view source) { return Parser(tokenize(source)).run(); }
+Block parse(std::string_view source) {
+  return Parser(tokenize(source)).run();
+}
 
 }  // namespace lectern::inference::jinja

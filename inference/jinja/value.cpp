@@ -1,5 +1,5 @@
-// Lists and dictionaries never change once made, so a value is copied by counting a reference, a container knows how deep
-// it is when it is made, and nothing here needs to fear a circle.
+// Lists and dictionaries never change once made, so a value is copied by counting a reference, a container knows how
+// deep it is when it is made, and nothing here needs to fear a circle.
 #include "inference/jinja/value.h"
 
 #include <algorithm>
@@ -155,8 +155,10 @@ bool equals(const Value& a, const Value& b, Work& work) {
     return true;
   }
   if (a.is_undefined() || a.is_none()) return true;
-  if (const auto* x = std::get_if<std::shared_ptr<Namespace>>(&a.data())) return *x == std::get<std::shared_ptr<Namespace>>(b.data());
-  if (const auto* x = std::get_if<std::shared_ptr<Loop>>(&a.data())) return *x == std::get<std::shared_ptr<Loop>>(b.data());
+  if (const auto* x = std::get_if<std::shared_ptr<Namespace>>(&a.data()))
+    return *x == std::get<std::shared_ptr<Namespace>>(b.data());
+  if (const auto* x = std::get_if<std::shared_ptr<Loop>>(&a.data()))
+    return *x == std::get<std::shared_ptr<Loop>>(b.data());
   return std::get<std::shared_ptr<const Callable>>(a.data()) == std::get<std::shared_ptr<const Callable>>(b.data());
 }
 

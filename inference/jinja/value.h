@@ -39,8 +39,8 @@ struct Dict {
   void set(std::string key, Value value);
 };
 
-/// namespace(): the only value that can be changed. The evaluator keeps all of them and empties them at its end, because
-/// they may refer to each other in circles.
+/// namespace(): the only value that can be changed. The evaluator keeps all of them and empties them at its end,
+/// because they may refer to each other in circles.
 struct Namespace {
   Dict attributes;
 };
@@ -63,8 +63,8 @@ struct Callable {
 struct Loop {
   std::shared_ptr<const List> items;
   std::size_t index = 0;
-  int level = 0;  // of recursion
-  std::shared_ptr<Value> last_changed;               // of loop.changed
+  int level = 0;                                         // of recursion
+  std::shared_ptr<Value> last_changed;                   // of loop.changed
   std::function<Value(Evaluator&, Arguments&)> recurse;  // empty unless the loop is recursive
 };
 

@@ -34,7 +34,8 @@ struct ActivationsQ8 {
   std::int32_t* lane_corrections;   // [T, Kp / 4]: -zero_point * sum of each four values
 };
 
-/// A residual is so many parts of a value. A power of two: results do not depend on whether residuals of zero were added.
+/// A residual is so many parts of a value. A power of two: results do not depend on whether residuals of zero were
+/// added.
 inline constexpr int residual_parts = 128;
 
 struct KvView {

@@ -27,9 +27,10 @@ struct Fixture {
   Fixture() {
     setenv("LECTERN_READER", LECTERN_BINARY_DIR "/bin/lectern-reader", 1);
     folder.write("models/fake.gguf", "not opened");
-    document = folder.write("agreement.txt",
-                            "SERVICES AGREEMENT\n\n1. Payment\n\nThe Client shall pay each invoice within thirty-five (35) days.\n\n"
-                            "2. Governing law\n\nThis Agreement is governed by the laws of the Republic of Austria.\n");
+    document = folder.write(
+        "agreement.txt",
+        "SERVICES AGREEMENT\n\n1. Payment\n\nThe Client shall pay each invoice within thirty-five (35) days.\n\n"
+        "2. Governing law\n\nThis Agreement is governed by the laws of the Republic of Austria.\n");
   }
   std::unique_ptr<LocalWorkspace> open() {
     LocalWorkspaceOptions options;
@@ -47,7 +48,10 @@ struct Fixture {
   std::int64_t session_with_document(LocalWorkspace& workspace) {
     workspace.add_paths({QString::fromStdString(document)});
     const bool ready = QTest::qWaitFor(
-        [&] { return workspace.documents().size() == 1 && workspace.documents()[0].state == lectern::app::DocumentState::ready; },
+        [&] {
+          return workspace.documents().size() == 1 &&
+                 workspace.documents()[0].state == lectern::app::DocumentState::ready;
+        },
         patience_ms);
     return ready ? workspace.create_session({QString::fromStdString(workspace.documents()[0].fingerprint)}) : 0;
   }
@@ -189,7 +193,8 @@ class LocalWorkspaceTest : public QObject {
     QCOMPARE(workspace->engine().phase, EngineState::Phase::loading);
     QVERIFY(is_ready(*workspace));
     QCOMPARE(workspace->engine().model.name, std::string("Fake"));
-    QCOMPARE(lectern::app::load_settings(fixture.folder.file("settings.json")).settings.model, std::string("fake.gguf"));
+    QCOMPARE(lectern::app::load_settings(fixture.folder.file("settings.json")).settings.model,
+             std::string("fake.gguf"));
   }
 
   void measures_the_context() {

@@ -1,5 +1,5 @@
-// The ten questions of resources/samples, asked of the real programs with the default model: the person must hold the proof
-// even where a small model answers wrongly.
+// The ten questions of resources/samples, asked of the real programs with the default model: the person must hold the
+// proof even where a small model answers wrongly.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -27,12 +27,14 @@ bool is_proven(const nlohmann::json& answer, const nlohmann::json& question) {
 
 void expect_figures_add_up(const nlohmann::json& answer) {
   const auto& coverage = answer.at("coverage");
-  EXPECT_EQ(coverage.at("pages").get<int>(), coverage.at("pages_given").get<int>() + coverage.at("pages_omitted").get<int>() +
+  EXPECT_EQ(coverage.at("pages").get<int>(), coverage.at("pages_given").get<int>() +
+                                                 coverage.at("pages_omitted").get<int>() +
                                                  static_cast<int>(coverage.at("pages_without_text").size()));
   EXPECT_EQ(coverage.at("tokens").get<int>(),
             coverage.at("given_tokens").get<int>() + coverage.at("dropped_tokens").get<int>());
   const auto& usage = answer.at("usage");
-  EXPECT_EQ(usage.at("prompt_tokens").get<int>(), usage.at("reused_tokens").get<int>() + usage.at("loaded_tokens").get<int>() +
+  EXPECT_EQ(usage.at("prompt_tokens").get<int>(), usage.at("reused_tokens").get<int>() +
+                                                      usage.at("loaded_tokens").get<int>() +
                                                       usage.at("computed_tokens").get<int>());
 }
 
@@ -57,10 +59,9 @@ TEST(SampleQuestions, EightOfTenHaveAVerifiedCitationOnTheRightPage) {
           list << question.at("question").get<std::string>() << '\n';
         }
     }
-    const ProcessResult result =
-        run_process({program("lectern-cli"), "ask", "--json", "--model", model, "--max-tokens", "48", "--questions",
-                     folder.path() + "/questions.txt", samples + name},
-                    folder.environment());
+    const ProcessResult result = run_process({program("lectern-cli"), "ask", "--json", "--model", model, "--max-tokens",
+                                              "48", "--questions", folder.path() + "/questions.txt", samples + name},
+                                             folder.environment());
     ASSERT_EQ(result.exit_code, 0) << result.errors;
     std::istringstream lines(result.output);
     std::string line;

@@ -1,5 +1,5 @@
-// The store against a plain reference model, with a toy payload: a page's slot holds a number made from the whole chain up to
-// its token, and so does a snapshot, so that any mix-up of branches, positions or pages shows.
+// The store against a plain reference model, with a toy payload: a page's slot holds a number made from the whole chain
+// up to its token, and so does a snapshot, so that any mix-up of branches, positions or pages shows.
 #include "inference/context_store.h"
 
 #include <gtest/gtest.h>
@@ -73,7 +73,8 @@ class Reader {
     EXPECT_LE(point.position, static_cast<std::int64_t>(values.size()));
     KvSequence sequence(pool_, point.pages, point.position);
     for (std::int64_t token = 0; token < point.position; ++token)
-      EXPECT_EQ(slot(sequence, token), values[static_cast<std::size_t>(token)]) << "slot " << token << " of " << point.position;
+      EXPECT_EQ(slot(sequence, token), values[static_cast<std::size_t>(token)])
+          << "slot " << token << " of " << point.position;
     if (shape_.layers > 0 && point.position > 0) {
       EXPECT_NE(point.snapshot, nullptr);
       if (point.snapshot) {
@@ -252,7 +253,8 @@ class Shelf : public ContextBackend {
     record->tokens = segment.tokens;
     record->start = segment.start;
     record->pages = segment.pages;
-    for (const auto& snapshot : segment.snapshots) record->snapshots.push_back(std::make_unique<DeltaSnapshot>(*snapshot));
+    for (const auto& snapshot : segment.snapshots)
+      record->snapshots.push_back(std::make_unique<DeltaSnapshot>(*snapshot));
     return record;
   }
   std::map<std::pair<std::uint64_t, std::uint64_t>, std::unique_ptr<SegmentRecord>> kept_;
@@ -277,9 +279,9 @@ TEST_P(ContextStoreTest, WhatMemoryGaveUpComesBackFromTheBackendAndIsCheckedTher
   EXPECT_EQ(small.longest_kept_prefix(chain).position, 0);
 }
 
-// Random requests that share, extend, fork and edit each other, with random stops and a tight budget. The reference knows
-// what may be kept: a prefix is only ever answered if exactly these ids were published with these cuts (Reader checks
-// every slot), and with room for everything nothing published may be missed.
+// Random requests that share, extend, fork and edit each other, with random stops and a tight budget. The reference
+// knows what may be kept: a prefix is only ever answered if exactly these ids were published with these cuts (Reader
+// checks every slot), and with room for everything nothing published may be missed.
 TEST_P(ContextStoreTest, AgreesWithAPlainModelOverRandomOperations) {
   for (const std::int64_t budget : {large, 20 * pool.page_bytes() + 30000}) {
     ContextStore tight(pool, toy_state(hybrid()), "toy", budget);

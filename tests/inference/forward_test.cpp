@@ -1,5 +1,5 @@
-// The forward pass against float64 logits of transformers (tests/reference/make_tiny_models.py), and against itself: bits must
-// not depend on cuts, threads, neighbours in a pass, or on whether a state was restored.
+// The forward pass against float64 logits of transformers (tests/reference/make_tiny_models.py), and against itself:
+// bits must not depend on cuts, threads, neighbours in a pass, or on whether a state was restored.
 #include "inference/forward.h"
 
 #include <gtest/gtest.h>
@@ -52,7 +52,8 @@ std::vector<float> logits_of(Forward& forward, kernels::ConstTensor hidden, RowK
   return logits;
 }
 
-std::vector<float> read(const Model& model, std::span<const TokenId> tokens, std::vector<std::int64_t> pieces, int threads = 1) {
+std::vector<float> read(const Model& model, std::span<const TokenId> tokens, std::vector<std::int64_t> pieces,
+                        int threads = 1) {
   ModelRun run(model, static_cast<std::int64_t>(tokens.size()), static_cast<std::int64_t>(tokens.size()), threads);
   std::vector<float> all;
   run.read(tokens, pieces, [&](kernels::ConstTensor hidden) {
@@ -66,7 +67,8 @@ void expect_near(const std::vector<float>& actual, const NpyArray& expected, Tol
   ASSERT_EQ(actual.size(), expected.values.size());
   double most = 0, sum = 0;
   for (std::size_t index = 0; index < actual.size(); ++index) {
-    const double difference = std::fabs(static_cast<double>(actual[index]) - static_cast<double>(expected.values[index]));
+    const double difference =
+        std::fabs(static_cast<double>(actual[index]) - static_cast<double>(expected.values[index]));
     most = std::max(most, difference);
     sum += difference;
   }
@@ -107,15 +109,17 @@ TEST(Forward, MatchesTheReferenceForEveryModelLengthAndSplit) {
   }
 }
 
-const char* const bit_models[] = {"llama-gqa", "llama3-tied", "qwen3next-base", "qwen3next-mixed", "qwen3next-ratio3-bf16",
-                                  "qwen3next-ratio3-f16", "qwen3next-yarn"};
+const char* const bit_models[] = {"llama-gqa",       "llama3-tied",           "qwen3next-base",
+                                  "qwen3next-mixed", "qwen3next-ratio3-bf16", "qwen3next-ratio3-f16",
+                                  "qwen3next-yarn"};
 
 TEST(Forward, BitsDoNotDependOnCutsOrThreads) {
   for (const char* name : bit_models) {
     SCOPED_TRACE(name);
     const std::vector<TokenId> tokens = tokens_of(name);
     const std::vector<float> whole = read(model_of(name), tokens, {});
-    for (const std::vector<std::int64_t>& split : {std::vector<std::int64_t>{1}, {2}, {3, 1, 5}, {64}, {63}, {1, 7, 64}})
+    for (const std::vector<std::int64_t>& split :
+         {std::vector<std::int64_t>{1}, {2}, {3, 1, 5}, {64}, {63}, {1, 7, 64}})
       EXPECT_TRUE(whole == read(model_of(name), tokens, split)) << "first piece " << split[0];
     for (int threads : {2, 3}) EXPECT_TRUE(whole == read(model_of(name), tokens, {}, threads)) << threads << " threads";
   }
@@ -145,7 +149,8 @@ TEST(Forward, ASequenceInAPassWithOthersGivesTheBitsItGivesAlone) {
     const std::vector<float> expected = values_of(bed.forward.run({&single, 1}, RowKind::prefill));
     const ForwardPiece both[] = {{&first, all.first(21), {}, {}, {}}, {&second, all.subspan(3, 40), {}, {}, {}}};
     const std::vector<float> rows = values_of(bed.forward.run(both, RowKind::prefill));
-    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), rows.end() - static_cast<std::ptrdiff_t>(expected.size())));
+    EXPECT_TRUE(
+        std::equal(expected.begin(), expected.end(), rows.end() - static_cast<std::ptrdiff_t>(expected.size())));
     EXPECT_TRUE(alone.state == second.state);
 
     // Generated rows, ten sequences together (more than one call of matvec) and one alone.
@@ -163,7 +168,8 @@ TEST(Forward, ASequenceInAPassWithOthersGivesTheBitsItGivesAlone) {
     const ForwardPiece one{&lone, all.subspan(29, 1), {}, {}, {}};
     const std::vector<float> lone_row = values_of(bed.forward.run({&one, 1}, RowKind::decode));
     const std::vector<float> many_rows = values_of(bed.forward.run(pieces, RowKind::decode));
-    EXPECT_TRUE(std::equal(lone_row.begin(), lone_row.end(), many_rows.end() - static_cast<std::ptrdiff_t>(lone_row.size())));
+    EXPECT_TRUE(
+        std::equal(lone_row.begin(), lone_row.end(), many_rows.end() - static_cast<std::ptrdiff_t>(lone_row.size())));
   }
 }
 
@@ -186,14 +192,16 @@ TEST(Forward, GoesOnFromASnapshotTakenInTheMiddleOfAPassBitForBit) {
     const auto width = static_cast<std::size_t>(bed.forward.config().hidden);
     for (const auto& snapshot : snapshots) {
       const auto position = static_cast<std::size_t>(snapshot->position);
-      EXPECT_TRUE(std::equal(snapshot->hidden.begin(), snapshot->hidden.end(), whole.begin() + static_cast<std::ptrdiff_t>((position - 1) * width)));
+      EXPECT_TRUE(std::equal(snapshot->hidden.begin(), snapshot->hidden.end(),
+                             whole.begin() + static_cast<std::ptrdiff_t>((position - 1) * width)));
       if (position == all.size()) continue;
       Sequence resumed(bed.pool, bed.shape);
       resumed.kv = KvSequence(bed.pool, sequence.kv.pages(), snapshot->position);
       resumed.state.copy_from(snapshot->state);
       const ForwardPiece rest{&resumed, all.subspan(position), {}, {}, {}};
       const std::vector<float> rows = values_of(bed.forward.run({&rest, 1}, RowKind::prefill));
-      EXPECT_TRUE(std::equal(rows.begin(), rows.end(), whole.begin() + static_cast<std::ptrdiff_t>(position * width))) << position;
+      EXPECT_TRUE(std::equal(rows.begin(), rows.end(), whole.begin() + static_cast<std::ptrdiff_t>(position * width)))
+          << position;
       EXPECT_TRUE(resumed.state == sequence.state);
     }
   }
@@ -208,7 +216,8 @@ TEST(Forward, GeneratedRowsAgreeWithReadOnesWithinTheTolerance) {
     std::vector<float> all;
     for (const TokenId& token : tokens) {
       const ForwardPiece piece{&sequence, {&token, 1}, {}, {}, {}};
-      const std::vector<float> row = logits_of(bed.forward, bed.forward.run({&piece, 1}, RowKind::decode), RowKind::decode);
+      const std::vector<float> row =
+          logits_of(bed.forward, bed.forward.run({&piece, 1}, RowKind::decode), RowKind::decode);
       all.insert(all.end(), row.begin(), row.end());
     }
     expect_near(all, {{}, read(model_of(name), tokens, {})}, {1e-3, 1e-5});

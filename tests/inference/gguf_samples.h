@@ -54,7 +54,8 @@ struct TinyLlama {
       {"blk.0.ffn_down.weight", kernels::DType::f32, {8, 8}},
   };
   /// Changes the bytes of a tensor before they are written.
-  std::function<void(const std::string&, std::vector<std::byte>&)> fill = [](const std::string&, std::vector<std::byte>&) {};
+  std::function<void(const std::string&, std::vector<std::byte>&)> fill = [](const std::string&,
+                                                                             std::vector<std::byte>&) {};
 
   TensorSpec& tensor(const std::string& name) {
     for (TensorSpec& spec : tensors)

@@ -75,15 +75,21 @@ TEST(Jinja, SaysTheLineOfAMistake) {
 }
 
 TEST(Jinja, RefusesBrokenSourcesWithoutCrashing) {
-  for (const char* source : {"{{", "{%", "{#", "{{ }}", "{% %}", "{% if %}", "{% if 1 %}", "{% for %}", "{% endfor %}", "{% else %}", "{{ 'a }}", "{{ a. }}",
-                             "{{ a[ }}", "{{ a | }}", "{{ a is }}", "{{ (1 }}", "{{ 1) }}", "{{ {1 } }}", "{% set %}", "{% set x %}", "{% macro %}",
-                             "{% raw %}", "{% break %}", "{{ '\\x4' }}", "{{ 99999999999999999999 }}", "{{ @ }}", "{{ 1 2 }}", "{% call x %}"})
+  for (const char* source : {"{{",          "{%",         "{#",          "{{ }}",        "{% %}",
+                             "{% if %}",    "{% if 1 %}", "{% for %}",   "{% endfor %}", "{% else %}",
+                             "{{ 'a }}",    "{{ a. }}",   "{{ a[ }}",    "{{ a | }}",    "{{ a is }}",
+                             "{{ (1 }}",    "{{ 1) }}",   "{{ {1 } }}",  "{% set %}",    "{% set x %}",
+                             "{% macro %}", "{% raw %}",  "{% break %}", "{{ '\\x4' }}", "{{ 99999999999999999999 }}",
+                             "{{ @ }}",     "{{ 1 2 }}",  "{% call x %}"})
     EXPECT_EQ(failure_of(source), Failure::Kind::syntax) << source;
 }
 
 TEST(Jinja, EveryBeginningOfATemplateIsReadOrRefused) {
-  const std::string source = "{% macro m(a, b=[1, {'x': 2.5e3}]) -%} {{ a ~ b|tojson(indent=2) }} {%- endmacro %}{% for k, v in {'a': 1}.items() if k is not none recursive %}"
-                             "{{ m(k, b=v[1:-1:2]) if loop.first else 'x\\u00e9' }}{# c #}{% raw %}{{ }}{% endraw %}{% else %}{% set ns.x = 1 %}{% endfor %}";
+  const std::string source =
+      "{% macro m(a, b=[1, {'x': 2.5e3}]) -%} {{ a ~ b|tojson(indent=2) }} {%- endmacro %}{% for k, v in {'a': "
+      "1}.items() if k is not none recursive %}"
+      "{{ m(k, b=v[1:-1:2]) if loop.first else 'x\\u00e9' }}{# c #}{% raw %}{{ }}{% endraw %}{% else %}{% set ns.x = 1 "
+      "%}{% endfor %}";
   for (std::size_t length = 0; length <= source.size(); ++length) {
     try {
       rendered(source.substr(0, length));
@@ -97,36 +103,73 @@ TEST(Jinja, AHostileTemplateEndsSoonAndInLittleMemory) {
   const std::string range = "{% for i in range(99999) %}";
   for (const std::string& source : {
            range + range + range + "x{% endfor %}{% endfor %}{% endfor %}",
-           std::string("{% set ns = namespace(x='a') %}{% for i in range(99999) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"),
+           std::string(
+               "{% set ns = namespace(x='a') %}{% for i in range(99999) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"),
            std::string("{{ 'abc' * 9999999999 }}"),
            std::string("{{ ['a'] * 9999999999 }}"),
            std::string("{{ 'a' * 9223372036854775807 * 9223372036854775807 }}"),
            std::string("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"),
            std::string("{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}"),
            std::string("{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}"),
-           std::string("{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x.copy] %}{% endfor %}"),
-           std::string("{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x | tojson }}"),
-           std::string("{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x == [ns.x] }}{{ ns.x | string }}"),
+           std::string(
+               "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x.copy] %}{% endfor %}"),
+           std::string("{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor "
+                       "%}{{ ns.x | tojson }}"),
+           std::string("{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor "
+                       "%}{{ ns.x == [ns.x] }}{{ ns.x | string }}"),
            std::string("{% set a = 'a' * 1000000 %}{% for i in range(99999) %}{{ (a ~ 'b') in a }}{% endfor %}"),
            std::string("{% set a = 'a' * 3000000 %}{{ ('a' * 1000000 ~ 'b') in a }}"),
            std::string("{{ 'a' | indent(99999999999) }}"),
            std::string("{{ [1] | tojson(indent=99999999999) }}"),
            "{{ " + std::string(100000, '(') + "1" + std::string(100000, ')') + " }}",
            "{{ " + std::string(100000, '[') + " }}",
-           "{{ 1" + [] { std::string s; for (int i = 0; i < 100000; ++i) s += " + 1"; return s; }() + " }}",
-           "{{ a" + [] { std::string s; for (int i = 0; i < 100000; ++i) s += ".b"; return s; }() + " }}",
-           "{{ 1" + [] { std::string s; for (int i = 0; i < 100000; ++i) s += "|abs"; return s; }() + " }}",
-           [] { std::string s; for (int i = 0; i < 100000; ++i) s += "{% if 1 %}"; return s; }(),
-           "{{ " + [] { std::string s; for (int i = 0; i < 100000; ++i) s += "not "; return s; }() + "1 }}",
+           "{{ 1" +
+               [] {
+                 std::string s;
+                 for (int i = 0; i < 100000; ++i) s += " + 1";
+                 return s;
+               }() +
+               " }}",
+           "{{ a" +
+               [] {
+                 std::string s;
+                 for (int i = 0; i < 100000; ++i) s += ".b";
+                 return s;
+               }() +
+               " }}",
+           "{{ 1" +
+               [] {
+                 std::string s;
+                 for (int i = 0; i < 100000; ++i) s += "|abs";
+                 return s;
+               }() +
+               " }}",
+           [] {
+             std::string s;
+             for (int i = 0; i < 100000; ++i) s += "{% if 1 %}";
+             return s;
+           }(),
+           "{{ " +
+               [] {
+                 std::string s;
+                 for (int i = 0; i < 100000; ++i) s += "not ";
+                 return s;
+               }() +
+               "1 }}",
        }) {
     const Failure::Kind kind = failure_of(source);
     EXPECT_TRUE(kind == Failure::Kind::limit || kind == Failure::Kind::syntax) << source.substr(0, 200);
   }
   // Circles and long chains are freed in the end (the address sanitizer watches), without deep recursion.
   rendered("{% set ns = namespace() %}{% set ns.me = ns %}{% set other = namespace(x=ns) %}{% set ns.x = [other] %}");
-  rendered("{% set ns = namespace(x=none) %}{% for i in range(90000) %}{% set ns.x = namespace(before=ns.x) %}{% endfor %}");
-  rendered("{% macro m() %}{{ m }}{% endmacro %}{% for i in range(9000) %}{% macro n() %}x{% endmacro %}{% endfor %}" "{% if false %}{{ m() }}{% endif %}");
+  rendered(
+      "{% set ns = namespace(x=none) %}{% for i in range(90000) %}{% set ns.x = namespace(before=ns.x) %}{% endfor %}");
+  rendered(
+      "{% macro m() %}{{ m }}{% endmacro %}{% for i in range(9000) %}{% macro n() %}x{% endmacro %}{% endfor %}"
+      "{% if false %}{{ m() }}{% endif %}");
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(120));
 }
 
-TEST(Jinja, FormatsTheTimeItIsGiven) { EXPECT_EQ(rendered("{{ strftime_now('%Y-%m-%d %H:%M') }}"), "1970-01-01 00:00"); }
+TEST(Jinja, FormatsTheTimeItIsGiven) {
+  EXPECT_EQ(rendered("{{ strftime_now('%Y-%m-%d %H:%M') }}"), "1970-01-01 00:00");
+}

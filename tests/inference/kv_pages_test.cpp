@@ -33,10 +33,12 @@ bool holds(const KvSequence& sequence, std::int64_t first, std::int64_t last, fl
     const kernels::KvStrips memory = sequence.strips(layer, strips);
     for (std::int64_t token = first; token < last; ++token)
       for (std::int64_t block = 0; block < 2 * shape.heads; ++block) {
-        const auto* row = reinterpret_cast<const float*>(memory[static_cast<std::size_t>(token / kernels::kv_page_tokens)]) +
-                          (block * kernels::kv_page_tokens + token % kernels::kv_page_tokens) * shape.head_dim;
+        const auto* row =
+            reinterpret_cast<const float*>(memory[static_cast<std::size_t>(token / kernels::kv_page_tokens)]) +
+            (block * kernels::kv_page_tokens + token % kernels::kv_page_tokens) * shape.head_dim;
         for (std::int64_t d = 0; d < shape.head_dim; ++d)
-          if (row[d] != owner + static_cast<float>(layer * 100 + block * 10) + static_cast<float>(token) * 1000.0F) return false;
+          if (row[d] != owner + static_cast<float>(layer * 100 + block * 10) + static_cast<float>(token) * 1000.0F)
+            return false;
       }
   }
   return true;
@@ -51,7 +53,7 @@ void grow(KvSequence& sequence, std::int64_t tokens, float owner) {
 
 class KvPages : public ::testing::Test {
  protected:
-  KvPagePool pool{layers, shape, 64 * layers * shape.strip_bytes()};
+  KvPagePool pool{layers, shape, 64 * layers* shape.strip_bytes()};
 };
 
 TEST_F(KvPages, GrowsWithoutCopyingAndGivesEverythingBack) {

@@ -67,7 +67,9 @@ struct Watcher : RequestObserver {
   int passes_before_stop = -1;
   std::vector<std::string> texts;
   std::int64_t prompt = 0, kept = 0, read = 0;
-  void on_started(std::int64_t prompt_tokens, std::int64_t kept_tokens) override { prompt = prompt_tokens, kept = kept_tokens; }
+  void on_started(std::int64_t prompt_tokens, std::int64_t kept_tokens) override {
+    prompt = prompt_tokens, kept = kept_tokens;
+  }
   void on_reading(std::int64_t read_now, std::int64_t, double) override {
     read = read_now;
     if (passes_before_stop >= 0 && passes_before_stop-- == 0) stop.request_stop();
@@ -76,11 +78,12 @@ struct Watcher : RequestObserver {
 };
 
 class LocalEngineTest : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Models, LocalEngineTest, ::testing::Values("llama-gqa", "qwen3next-base"), [](const auto& model) {
-  std::string name = model.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Models, LocalEngineTest, ::testing::Values("llama-gqa", "qwen3next-base"),
+                         [](const auto& model) {
+                           std::string name = model.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 void expect_adds_up(const Usage& usage) {
   EXPECT_EQ(usage.prompt_tokens, usage.reused_tokens + usage.loaded_tokens + usage.computed_tokens);
@@ -162,7 +165,8 @@ TEST_P(LocalEngineTest, StopEndsAnAnswerBetweenTokensAndTheStateGoesOn) {
   segments.push_back(message(1, Role::assistant, stopped.text, stopped.token_ids));
   segments.push_back(message(2, Role::user, "Go on."));
   const GenerationResult next = run(*engine, ask(segments));
-  EXPECT_EQ(next.usage.reused_tokens, stopped.usage.prompt_tokens + static_cast<std::int64_t>(stopped.token_ids.size()));
+  EXPECT_EQ(next.usage.reused_tokens,
+            stopped.usage.prompt_tokens + static_cast<std::int64_t>(stopped.token_ids.size()));
 }
 
 TEST_P(LocalEngineTest, AStopStringEndsTheAnswerBeforeIt) {
@@ -224,7 +228,8 @@ TEST_P(LocalEngineTest, APromptOverTheWindowIsRefusedInNumbersAndTheEngineGoesOn
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::bad_request);
     EXPECT_NE(std::string(error.what()).find("300"), std::string::npos) << error.what();
-    EXPECT_NE(std::string(error.what()).find(std::to_string(engine->count_prompt(large))), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find(std::to_string(engine->count_prompt(large))), std::string::npos)
+        << error.what();
   }
   GenerationRequest endless = ask({document(1, 20), message(0, Role::user, "What?")}, 100000);
   endless.sampling.temperature = 1;
@@ -331,7 +336,8 @@ TEST(DefaultModel, AnswersAPlainQuestionAndAFollowUp) {
   std::filesystem::path file;
   for (const auto& path : list_models())
     if (path.filename() == "SmolLM2-135M-Instruct.Q4_1.gguf") file = path;
-  if (file.empty()) GTEST_SKIP() << "the default model is not installed in " << models_folder() << "; installer/run fetches it";
+  if (file.empty())
+    GTEST_SKIP() << "the default model is not installed in " << models_folder() << "; installer/run fetches it";
   LocalEngineOptions options;
   options.file = file;
   const auto engine = open_local_engine(options);

@@ -26,8 +26,11 @@ TEST(MemoryPlan, CountsWholePagesOfTheAttentionLayersAlone) {
   EXPECT_EQ(plan.delta_state, 6 * 4 * 8 * 8 * 4);
   EXPECT_EQ(plan.conv_state, 6 * 3 * 64 * 4);
   EXPECT_GT(plan.activations, plan_memory(file, config, 4096, 32).activations);
-  EXPECT_EQ(plan.total(), plan.weights_mapped + plan.weights_owned + plan.kv + plan.delta_state + plan.conv_state + plan.activations);
-  EXPECT_NE(plan.line().find("for a window of 4096 tokens: weights 347.9 KiB, KV 2.0 MiB, DeltaNet state"), std::string::npos) << plan.line();
+  EXPECT_EQ(plan.total(),
+            plan.weights_mapped + plan.weights_owned + plan.kv + plan.delta_state + plan.conv_state + plan.activations);
+  EXPECT_NE(plan.line().find("for a window of 4096 tokens: weights 347.9 KiB, KV 2.0 MiB, DeltaNet state"),
+            std::string::npos)
+      << plan.line();
 }
 
 TEST(MemoryPlan, KeepsStatesOf16BitModelsIn16Bits) {
@@ -49,7 +52,8 @@ TEST(MemoryPlan, HasNoRecurrentStateForLlama) {
 TEST(MemoryPlan, RefusesWindowsBeyondAnyMemory) {
   const GgufFile file = model("qwen3next-base");
   const ModelConfig config = read_model_config(file);
-  EXPECT_NE(error_of([&] { plan_memory(file, config, std::int64_t{1} << 62, 1); }).find("larger than any memory"), std::string::npos);
+  EXPECT_NE(error_of([&] { plan_memory(file, config, std::int64_t{1} << 62, 1); }).find("larger than any memory"),
+            std::string::npos);
   EXPECT_NE(error_of([&] { plan_memory(file, config, 0, 1); }).find("at least one token"), std::string::npos);
 }
 
@@ -73,7 +77,9 @@ class FakeSystem : public testing::Test {
   std::filesystem::path root_ = samples::temporary("system");
 };
 
-TEST_F(FakeSystem, IsUnknownWithoutProc) { EXPECT_EQ(available_memory(root_), std::nullopt); }
+TEST_F(FakeSystem, IsUnknownWithoutProc) {
+  EXPECT_EQ(available_memory(root_), std::nullopt);
+}
 
 TEST_F(FakeSystem, TakesTheSmallestLimitOfTheGroupsAbove) {
   write("proc/meminfo", "MemTotal: 900 kB\nMemFree: 100 kB\nMemAvailable:   800 kB\n");

@@ -19,7 +19,9 @@ GgufFile model(const std::string& name) {
   return GgufFile(std::filesystem::path(LECTERN_SOURCE_DIR) / "tests/data/models" / (name + ".gguf"));
 }
 
-ModelConfig config_of(const TinyLlama& sample) { return read_model_config(GgufFile(sample.bytes(), "tiny.gguf")); }
+ModelConfig config_of(const TinyLlama& sample) {
+  return read_model_config(GgufFile(sample.bytes(), "tiny.gguf"));
+}
 
 std::string error_with(const std::function<void(TinyLlama&)>& change) {
   TinyLlama sample;
@@ -149,12 +151,19 @@ TEST(ModelConfig, RefusesImpossibleNumbersByName) {
   has(error_with([](TinyLlama& s) { s.eps = 0; }), "layer_norm_rms_epsilon");
   has(error_with([](TinyLlama& s) { s.architecture = "mamba"; }), "the model family 'mamba' is not known");
   has(error_with([](TinyLlama& s) { s.remove("token_embd.weight"); }), "'token_embd.weight' is missing");
-  has(error_with([](TinyLlama& s) { s.tensor("token_embd.weight").shape = {5, 8}; }), "the tokenizer has 6 tokens, the model only 5");
-  has(error_with_key([](GgufWriter& w) { w.add_u32("llama.vocab_size", 7); }), "'llama.vocab_size' is not the number of rows");
-  has(error_with_key([](GgufWriter& w) { w.add_u32("llama.rope.dimension_count", 6); }), "not an even number up to the head's 4");
+  has(error_with([](TinyLlama& s) {
+        s.tensor("token_embd.weight").shape = {5, 8};
+      }),
+      "the tokenizer has 6 tokens, the model only 5");
+  has(error_with_key([](GgufWriter& w) { w.add_u32("llama.vocab_size", 7); }),
+      "'llama.vocab_size' is not the number of rows");
+  has(error_with_key([](GgufWriter& w) { w.add_u32("llama.rope.dimension_count", 6); }),
+      "not an even number up to the head's 4");
   has(error_with_key([](GgufWriter& w) { w.add_f32("llama.rope.freq_base", -1); }), "'llama.rope.freq_base'");
-  has(error_with_key([](GgufWriter& w) { w.add_text("llama.rope.scaling.type", "longrope"); }), "rotary scaling 'longrope'");
-  has(error_with_key([](GgufWriter& w) { w.add_text("llama.rope.scaling.type", "yarn"); }), "original_context_length' is missing");
+  has(error_with_key([](GgufWriter& w) { w.add_text("llama.rope.scaling.type", "longrope"); }),
+      "rotary scaling 'longrope'");
+  has(error_with_key([](GgufWriter& w) { w.add_text("llama.rope.scaling.type", "yarn"); }),
+      "original_context_length' is missing");
   has(error_with_key([](GgufWriter& w) { w.add_u32("llama.attention.value_length", 8); }), "values of another length");
   has(error_with_key([](GgufWriter& w) { w.add_u32("llama.expert_count", 8); }), "Mixtral");
 }

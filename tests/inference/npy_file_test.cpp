@@ -39,7 +39,8 @@ TEST(NpyFile, WritesRowByRowWhatItWritesAtOnce) {
   writer.write(std::span(values).first(2));
   EXPECT_NE(error_of([&] { writer.close(); }).find("fewer rows"), std::string::npos);
   writer.write(std::span(values).subspan(2));
-  EXPECT_NE(error_of([&] { NpyWriter(rows.string() + ".more", 1, 1).write(values); }).find("more rows"), std::string::npos);
+  EXPECT_NE(error_of([&] { NpyWriter(rows.string() + ".more", 1, 1).write(values); }).find("more rows"),
+            std::string::npos);
   writer.close();
   EXPECT_EQ(samples::bytes_of(whole), samples::bytes_of(rows));
   for (const auto& path : {whole, rows, std::filesystem::path(rows.string() + ".more")}) std::filesystem::remove(path);

@@ -35,7 +35,8 @@ TEST(PreTokenizer, SplitsNumbersAsEachRuleSetDoes) {
 }
 
 TEST(PreTokenizer, LeavesTheLastSpaceOfARunToTheNextWord) {
-  for (const PreTokenizer rules : {PreTokenizer::qwen2, PreTokenizer::gpt_2, PreTokenizer::smollm, PreTokenizer::llama_bpe, PreTokenizer::qwen35}) {
+  for (const PreTokenizer rules : {PreTokenizer::qwen2, PreTokenizer::gpt_2, PreTokenizer::smollm,
+                                   PreTokenizer::llama_bpe, PreTokenizer::qwen35}) {
     EXPECT_EQ(pieces(rules, "a    b"), (Pieces{"a", "   ", " b"}));
     EXPECT_EQ(pieces(rules, "a   "), (Pieces{"a", "   "}));
   }
@@ -51,7 +52,8 @@ TEST(PreTokenizer, TreatsLineBreaksAsEachRuleSetDoes) {
 
 TEST(PreTokenizer, KnowsContractionsInTheCaseOfEachRuleSet) {
   EXPECT_EQ(pieces(PreTokenizer::gpt_2, "it's IT'S"), (Pieces{"it", "'s", " IT", "'", "S"}));
-  EXPECT_EQ(pieces(PreTokenizer::qwen2, "it's IT'S we'Ll 'x"), (Pieces{"it", "'s", " IT", "'S", " we", "'Ll", " '", "x"}));
+  EXPECT_EQ(pieces(PreTokenizer::qwen2, "it's IT'S we'Ll 'x"),
+            (Pieces{"it", "'s", " IT", "'S", " we", "'Ll", " '", "x"}));
   EXPECT_EQ(pieces(PreTokenizer::qwen2, "a'\u017f"), (Pieces{"a", "'\u017f"}));
 }
 

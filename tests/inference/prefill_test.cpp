@@ -174,12 +174,13 @@ TEST(Prefill, AConversationOfAFloat32ModelStaysWithinAThousandthOfReadingItAnew)
     for (int turn = 0; turn < 3; ++turn) {
       const ReadOutcome outcome = bed.read(chain);
       std::vector<TokenId> history;
-      for (const ChainSegment& segment : chain.segments) history.insert(history.end(), segment.tokens.begin(), segment.tokens.end());
+      for (const ChainSegment& segment : chain.segments)
+        history.insert(history.end(), segment.tokens.begin(), segment.tokens.end());
       GenerationSettings settings;
       settings.max_tokens = 20;
       settings.usable_tokens = 256;
-      const Generated generated = generate(bed.forward, bed.sequence, bed.model.required_tokenizer(), history, outcome.hidden,
-                                           outcome.hidden_rows, settings, {}, nullptr);
+      const Generated generated = generate(bed.forward, bed.sequence, bed.model.required_tokenizer(), history,
+                                           outcome.hidden, outcome.hidden_rows, settings, {}, nullptr);
       ASSERT_EQ(generated.fed, generated.token_ids);
       ASSERT_FALSE(generated.fed.empty());
       chain.segments.push_back({generated.fed, RowKind::decode});
@@ -196,8 +197,10 @@ TEST(Prefill, AConversationOfAFloat32ModelStaysWithinAThousandthOfReadingItAnew)
     const std::int64_t vocabulary = bed.model.config().vocabulary;
     std::vector<float> left(static_cast<std::size_t>(vocabulary)), right(left.size());
     const auto width = static_cast<std::int64_t>(warm.hidden.size());
-    bed.forward.logits(kernels::f32_view(warm.hidden.data(), {1, width}), prefill, kernels::f32_view(left.data(), {1, vocabulary}));
-    cold.forward.logits(kernels::f32_view(anew.hidden.data(), {1, width}), prefill, kernels::f32_view(right.data(), {1, vocabulary}));
+    bed.forward.logits(kernels::f32_view(warm.hidden.data(), {1, width}), prefill,
+                       kernels::f32_view(left.data(), {1, vocabulary}));
+    cold.forward.logits(kernels::f32_view(anew.hidden.data(), {1, width}), prefill,
+                        kernels::f32_view(right.data(), {1, vocabulary}));
     for (std::size_t index = 0; index < left.size(); ++index) EXPECT_NEAR(left[index], right[index], 1e-3);
   }
 }

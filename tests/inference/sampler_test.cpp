@@ -123,9 +123,10 @@ TEST(Sampler, PresenceCountsOnceAndFrequencyEachTimeWithinTheWindow) {
   options.frequency_penalty = 0.5F;
   options.penalty_window = 4;
   Sampler sampler(options, 2);
-  EXPECT_EQ(sampler.choose(std::vector<float>{2.4F, 0}, std::vector<TokenId>{0, 0}), 0);       // 2.4 - 2.0
-  EXPECT_EQ(sampler.choose(std::vector<float>{2.4F, 0}, std::vector<TokenId>{0, 0, 0}), 1);    // 2.4 - 2.5
-  EXPECT_EQ(sampler.choose(std::vector<float>{2.4F, 0.4F}, std::vector<TokenId>{0, 0, 0, 9, 9, 9, 9}), 0) << "out of the window";
+  EXPECT_EQ(sampler.choose(std::vector<float>{2.4F, 0}, std::vector<TokenId>{0, 0}), 0);     // 2.4 - 2.0
+  EXPECT_EQ(sampler.choose(std::vector<float>{2.4F, 0}, std::vector<TokenId>{0, 0, 0}), 1);  // 2.4 - 2.5
+  EXPECT_EQ(sampler.choose(std::vector<float>{2.4F, 0.4F}, std::vector<TokenId>{0, 0, 0, 9, 9, 9, 9}), 0)
+      << "out of the window";
 }
 
 TEST(Sampler, RefusesLogitsThatAreNotFinite) {

@@ -29,7 +29,9 @@ std::string stopped_text(const std::string& bytes, std::size_t size, const std::
 
 TEST(Utf8, ReplacesInvalidBytesAsPythonDoes) {
   const std::string r = "\xEF\xBF\xBD";
-  EXPECT_EQ(to_valid_utf8("a\xFF" "b"), "a" + r + "b");
+  EXPECT_EQ(to_valid_utf8("a\xFF"
+                          "b"),
+            "a" + r + "b");
   EXPECT_EQ(to_valid_utf8("\xE4\xB8"), r);
   EXPECT_EQ(to_valid_utf8("\xE4\xB8x"), r + "x");
   EXPECT_EQ(to_valid_utf8("\xED\xA0\x80"), r + r + r);
@@ -43,7 +45,10 @@ TEST(Utf8Stream, HoldsTheBeginningOfACharacterBack) {
   Utf8Stream stream;
   EXPECT_EQ(stream.feed("a\xF0\x9F"), "a");
   EXPECT_EQ(stream.feed("\x98"), "");
-  EXPECT_EQ(stream.feed("\x80" "b\xC3"), "\xF0\x9F\x98\x80" "b");
+  EXPECT_EQ(stream.feed("\x80"
+                        "b\xC3"),
+            "\xF0\x9F\x98\x80"
+            "b");
   EXPECT_EQ(stream.finish(), "\xEF\xBF\xBD");
   EXPECT_EQ(stream.finish(), "");
 }
@@ -91,7 +96,8 @@ TEST(TextStream, GivesTheSameTextHoweverTheBytesAreCut) {
     std::string expected = text;
     for (std::size_t end = 1; end <= text.size() && expected == text; ++end)
       for (const std::string& s : stop)
-        if (std::string_view(text).substr(0, end).ends_with(s) && end - s.size() < expected.size()) expected = text.substr(0, end - s.size());
+        if (std::string_view(text).substr(0, end).ends_with(s) && end - s.size() < expected.size())
+          expected = text.substr(0, end - s.size());
     for (const std::size_t size : {1U, 2U, 5U, 100U}) EXPECT_EQ(stopped_text(text, size, stop), expected) << text;
   }
 }

@@ -36,7 +36,9 @@ std::string read(const Path& path) {
   return text.str();
 }
 
-Tokenizer small(const std::string& rules) { return Tokenizer(read_tokenizer_json(data_folder / rules).data); }
+Tokenizer small(const std::string& rules) {
+  return Tokenizer(read_tokenizer_json(data_folder / rules).data);
+}
 
 void expect_goldens(const Tokenizer& tokenizer, const Path& path) {
   const Json goldens = Json::parse(read(path));
@@ -44,7 +46,8 @@ void expect_goldens(const Tokenizer& tokenizer, const Path& path) {
   for (const Json& golden : goldens) {
     const std::string text = golden.at("text");
     EXPECT_EQ(tokenizer.encode(text, SpecialTokens::plain_text), golden.at("plain").get<Ids>()) << golden.at("text");
-    EXPECT_EQ(tokenizer.encode(text, SpecialTokens::recognised), golden.at("recognised").get<Ids>()) << golden.at("text");
+    EXPECT_EQ(tokenizer.encode(text, SpecialTokens::recognised), golden.at("recognised").get<Ids>())
+        << golden.at("text");
   }
 }
 
@@ -81,7 +84,8 @@ TEST(Tokenizer, GivesTheIdsOfTheReferenceForEachRuleSet) {
 TEST(Tokenizer, GivesTheIdsOfTheReferenceForTheDefaultModel) {
   const char* data_home = std::getenv("XDG_DATA_HOME");
   const char* home = std::getenv("HOME");
-  const Path base = data_home != nullptr && *data_home != '\0' ? Path(data_home) : Path(home != nullptr ? home : "") / ".local/share";
+  const Path base =
+      data_home != nullptr && *data_home != '\0' ? Path(data_home) : Path(home != nullptr ? home : "") / ".local/share";
   const Path model = base / "lectern/models/SmolLM2-135M-Instruct.Q4_1.gguf";
   if (!std::filesystem::exists(model)) GTEST_SKIP() << "skipped: the default model is not installed";
   const ModelTokenizer read_model = read_tokenizer_gguf(GgufFile(model));
@@ -95,9 +99,11 @@ TEST(Tokenizer, GivesTheIdsOfTheReferenceForTheDefaultModel) {
 
 TEST(Tokenizer, GivesTheIdsOfTheReferenceForQwen) {
   const Path folder = LECTERN_SOURCE_DIR "/../shared/data/tokenizer";
-  if (!std::filesystem::exists(folder / "qwen3-tokenizer.json.gz")) GTEST_SKIP() << "skipped: no ../shared/data/tokenizer beside the checkout";
+  if (!std::filesystem::exists(folder / "qwen3-tokenizer.json.gz"))
+    GTEST_SKIP() << "skipped: no ../shared/data/tokenizer beside the checkout";
   const Path unpacked = Path(testing::TempDir()) / "lectern-qwen3-tokenizer.json";
-  const std::string command = "gzip -dc '" + (folder / "qwen3-tokenizer.json.gz").string() + "' > '" + unpacked.string() + "'";
+  const std::string command =
+      "gzip -dc '" + (folder / "qwen3-tokenizer.json.gz").string() + "' > '" + unpacked.string() + "'";
   ASSERT_EQ(std::system(command.c_str()), 0);
   const Tokenizer tokenizer(read_tokenizer_json(unpacked).data);
   std::filesystem::remove(unpacked);
@@ -119,7 +125,8 @@ TEST(Tokenizer, GivesTheIdsOfTheReferenceForQwen) {
     ASSERT_TRUE(std::getline(outputs, line));
     std::istringstream numbers(line);
     const std::string text = inputs.substr(begin, end - begin);
-    EXPECT_EQ(tokenizer.encode(text, SpecialTokens::plain_text), Ids(std::istream_iterator<TokenId>(numbers), {})) << text;
+    EXPECT_EQ(tokenizer.encode(text, SpecialTokens::plain_text), Ids(std::istream_iterator<TokenId>(numbers), {}))
+        << text;
     begin = end + marker.size();
   }
   EXPECT_GE(count, 40);
@@ -145,7 +152,8 @@ TEST(Tokenizer, TakesAPieceThatIsATokenWholeWhereMergesAreIgnored) {
 
 TEST(Tokenizer, LongAndShortPiecesAreMergedTheSameWay) {
   const Tokenizer tokenizer = small("smollm");
-  // Letters only, so that a text is one piece: up to 48 bytes one algorithm, above another. Both against the definition.
+  // Letters only, so that a text is one piece: up to 48 bytes one algorithm, above another. Both against the
+  // definition.
   const TokenizerData data = read_tokenizer_json(data_folder / "smollm").data;
   std::mt19937 random(5);
   const std::string letters = "thenaroisl";
@@ -179,7 +187,8 @@ TEST(Tokenizer, TellsAddedTokensFromPlainText) {
   const Tokenizer tokenizer = small("qwen2");
   const TokenId turn_end = tokenizer.token_id("<|im_end|>").value();
   const std::string text = "a<|im_end|>b";
-  const Ids plain = tokenizer.encode(text, SpecialTokens::plain_text), recognised = tokenizer.encode(text, SpecialTokens::recognised);
+  const Ids plain = tokenizer.encode(text, SpecialTokens::plain_text),
+            recognised = tokenizer.encode(text, SpecialTokens::recognised);
   EXPECT_EQ(std::count(plain.begin(), plain.end(), turn_end), 0);
   EXPECT_EQ(std::count(recognised.begin(), recognised.end(), turn_end), 1);
   EXPECT_EQ(tokenizer.decode(plain), text);
@@ -203,7 +212,10 @@ TEST(Tokenizer, DecodesWhatItEncodes) {
 TEST(Tokenizer, ReadsInvalidUtf8AsReplacementCharacters) {
   for (const char* rules : rule_names) {
     const Tokenizer tokenizer = small(rules);
-    for (const std::string bytes : {"a\xFF" "b", "\xE4\xB8", "\xED\xA0\x80", "\xF0\x9F\x98 x", "\xC0\x80", "\x80\x80\x80", "\xF8\x88\x80\x80\x80"})
+    for (const std::string bytes :
+         {"a\xFF"
+          "b",
+          "\xE4\xB8", "\xED\xA0\x80", "\xF0\x9F\x98 x", "\xC0\x80", "\x80\x80\x80", "\xF8\x88\x80\x80\x80"})
       EXPECT_EQ(tokenizer.decode(tokenizer.encode(bytes, SpecialTokens::recognised)), to_valid_utf8(bytes)) << rules;
     std::mt19937 random(7);
     for (int round = 0; round < 300; ++round) {
@@ -219,7 +231,8 @@ TEST(Tokenizer, ALongPieceTakesNoQuadraticTime) {
   const Tokenizer tokenizer = small("qwen2");
   std::string marks;
   while (marks.size() < 1'000'000) marks += "\xCC\x81\xCC\xA3";  // two combining marks that change places
-  for (const std::string& text : {std::string(1'000'000, 'a'), std::string(1'000'000, ' '), std::string(1'000'000, '\n'), std::string(1'000'000, '!'), marks}) {
+  for (const std::string& text : {std::string(1'000'000, 'a'), std::string(1'000'000, ' '),
+                                  std::string(1'000'000, '\n'), std::string(1'000'000, '!'), marks}) {
     const auto begin = std::chrono::steady_clock::now();
     EXPECT_FALSE(tokenizer.encode(text, SpecialTokens::plain_text).empty());
     EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
@@ -233,7 +246,8 @@ TEST(Tokenizer, IsUsedByManyThreadsAtOnce) {
   std::vector<Ids> results(4);
   {
     std::vector<std::jthread> threads;
-    for (Ids& result : results) threads.emplace_back([&] { result = tokenizer.encode(text, SpecialTokens::recognised); });
+    for (Ids& result : results)
+      threads.emplace_back([&] { result = tokenizer.encode(text, SpecialTokens::recognised); });
   }
   for (const Ids& result : results) EXPECT_EQ(result, expected);
 }
@@ -320,8 +334,10 @@ TEST(TokenizerJson, RefusesOtherKindsAndBrokenFiles) {
 TEST(TokenizerJson, ReadsTheFilesBesideIt) {
   const Path folder = Path(testing::TempDir()) / "lectern-tokenizer-folder-test";
   std::filesystem::create_directories(folder);
-  std::filesystem::copy_file(data_folder / "qwen2" / "tokenizer.json", folder / "tokenizer.json", std::filesystem::copy_options::overwrite_existing);
-  std::ofstream(folder / "tokenizer_config.json") << R"({"eos_token": {"content": "<|im_end|>"}, "bos_token": null, "add_bos_token": true, "chat_template": "old"})";
+  std::filesystem::copy_file(data_folder / "qwen2" / "tokenizer.json", folder / "tokenizer.json",
+                             std::filesystem::copy_options::overwrite_existing);
+  std::ofstream(folder / "tokenizer_config.json")
+      << R"({"eos_token": {"content": "<|im_end|>"}, "bos_token": null, "add_bos_token": true, "chat_template": "old"})";
   std::ofstream(folder / "generation_config.json") << R"({"eos_token_id": [300, 301]})";
   std::ofstream(folder / "chat_template.jinja") << "new";
   const ModelTokenizer result = read_tokenizer_json(folder);

@@ -16,9 +16,10 @@ using kernels::DType;
 using samples::error_of;
 using samples::TinyLlama;
 
-const char* const tiny_models[] = {"llama-gqa",       "llama3-tied",          "qwen3next-base",         "qwen3next-mixed",
-                                   "qwen3next-ratio3", "qwen3next-ratio3-bf16", "qwen3next-ratio3-f16",   "qwen3next-ratio3-legacy",
-                                   "qwen3next-tied",  "qwen3next-wide",       "qwen3next-yarn"};
+const char* const tiny_models[] = {
+    "llama-gqa",        "llama3-tied",           "qwen3next-base",       "qwen3next-mixed",
+    "qwen3next-ratio3", "qwen3next-ratio3-bf16", "qwen3next-ratio3-f16", "qwen3next-ratio3-legacy",
+    "qwen3next-tied",   "qwen3next-wide",        "qwen3next-yarn"};
 
 GgufFile model(const std::string& name) {
   return GgufFile(std::filesystem::path(LECTERN_SOURCE_DIR) / "tests/data/models" / (name + ".gguf"));
@@ -47,7 +48,8 @@ TEST(Weights, LoadsEveryTinyModelWithinItsPlan) {
     EXPECT_EQ(weights.owned_bytes, plan.weights_owned) << name;
     EXPECT_EQ(weights.output.data == weights.embedding.data, config.tied_output) << name;
     for (std::size_t i = 0; i < config.layers.size(); ++i) {
-      EXPECT_EQ(std::holds_alternative<AttentionWeights>(weights.layers[i].mixer), config.layers[i].mixer == LayerKind::attention);
+      EXPECT_EQ(std::holds_alternative<AttentionWeights>(weights.layers[i].mixer),
+                config.layers[i].mixer == LayerKind::attention);
       EXPECT_EQ(std::holds_alternative<MoeWeights>(weights.layers[i].ffn), config.layers[i].ffn == FfnKind::moe);
     }
   }
@@ -127,7 +129,8 @@ TEST(Weights, WidensSmallTensorsToFloat32) {
   EXPECT_EQ(plan_memory(file, config, 1, 1).weights_owned, 64);
   ASSERT_EQ(weights.output_norm.type, DType::f32);
   const auto* const norm = reinterpret_cast<const float*>(weights.output_norm.data);
-  const float halves[] = {1.0F, -2.0F, 5.9604644775390625e-8F, 65504.0F, -0.0F, 0.333251953125F, 6.103515625e-5F, 6.097555160522461e-5F};
+  const float halves[] = {1.0F,  -2.0F,           5.9604644775390625e-8F, 65504.0F,
+                          -0.0F, 0.333251953125F, 6.103515625e-5F,        6.097555160522461e-5F};
   for (int i = 0; i < 8; ++i) EXPECT_EQ(norm[i], halves[i]) << i;
   const auto* const input = reinterpret_cast<const float*>(weights.layers[0].input_norm.data);
   EXPECT_EQ(input[0], 1.0F);
@@ -139,15 +142,24 @@ TEST(Weights, NamesTheTensorThatIsMissingMisshapenOrTooMany) {
   EXPECT_EQ(error_with([](TinyLlama&) {}), "no error");
   EXPECT_EQ(error_with([](TinyLlama& s) { s.remove("blk.0.ffn_up.weight"); }),
             "tiny.gguf: tensor 'blk.0.ffn_up.weight' is missing (expected [8, 8])");
-  EXPECT_EQ(error_with([](TinyLlama& s) { s.tensor("blk.0.attn_k.weight").shape = {8, 4}; }),
+  EXPECT_EQ(error_with([](TinyLlama& s) {
+              s.tensor("blk.0.attn_k.weight").shape = {8, 4};
+            }),
             "tiny.gguf: tensor 'blk.0.attn_k.weight' is [8, 4], expected [4, 8]");
-  EXPECT_NE(error_with([](TinyLlama& s) { s.tensors.push_back({"blk.0.attn_q.bias", DType::f32, {8}}); })
-                .find("tensor 'blk.0.attn_q.bias' [8] has no place in this model family"),
+  EXPECT_NE(error_with([](TinyLlama& s) {
+              s.tensors.push_back({"blk.0.attn_q.bias", DType::f32, {8}});
+            }).find("tensor 'blk.0.attn_q.bias' [8] has no place in this model family"),
             std::string::npos);
-  EXPECT_NE(error_with([](TinyLlama& s) { s.tensors.push_back({"blk.1.attn_norm.weight", DType::f32, {8}}); }).find("'blk.1.attn_norm.weight'"),
+  EXPECT_NE(error_with([](TinyLlama& s) {
+              s.tensors.push_back({"blk.1.attn_norm.weight", DType::f32, {8}});
+            }).find("'blk.1.attn_norm.weight'"),
             std::string::npos);
-  EXPECT_NE(error_with([](TinyLlama& s) { s.tensor("blk.0.attn_q.weight").type = DType::i32; }).find("holds integers"), std::string::npos);
-  EXPECT_EQ(error_with([](TinyLlama& s) { s.tensors.push_back({"blk.0.attn_rot_embd.weight", DType::f32, {2}}); }), "no error");
+  EXPECT_NE(error_with([](TinyLlama& s) { s.tensor("blk.0.attn_q.weight").type = DType::i32; }).find("holds integers"),
+            std::string::npos);
+  EXPECT_EQ(error_with([](TinyLlama& s) {
+              s.tensors.push_back({"blk.0.attn_rot_embd.weight", DType::f32, {2}});
+            }),
+            "no error");
 }
 
 TEST(Weights, RefusesNumbersThatAreNotFiniteInSmallTensors) {
@@ -169,8 +181,8 @@ TEST(Weights, ChecksWithoutCopying) {
 
 TEST(Weights, LoadsTheDefaultModelWhereItIsInstalled) {
   const char* const home = std::getenv("HOME");
-  const std::filesystem::path path =
-      std::filesystem::path(home == nullptr ? "" : home) / ".local/share/lectern/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+  const std::filesystem::path path = std::filesystem::path(home == nullptr ? "" : home) /
+                                     ".local/share/lectern/models/SmolLM2-135M-Instruct.Q4_1.gguf";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "the default model is not installed: installer/run fetches it";
   const GgufFile file(path);
   const ModelConfig config = read_model_config(file);

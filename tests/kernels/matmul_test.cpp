@@ -35,7 +35,8 @@ std::vector<double> rounded_activations(const std::vector<float>& x, std::int64_
       const double parts = static_cast<double>(largest) > 8 * mean ? 128 : 1;
       const double inverse = static_cast<double>(127.0f / largest);
       for (std::size_t i = block; i < block + 32; ++i)
-        result[i] = std::nearbyint(static_cast<double>(x[i]) * inverse * parts) / parts * static_cast<double>(largest / 127.0f);
+        result[i] =
+            std::nearbyint(static_cast<double>(x[i]) * inverse * parts) / parts * static_cast<double>(largest / 127.0f);
     }
   }
   return result;

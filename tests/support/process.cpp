@@ -54,7 +54,9 @@ pid_t start(const std::vector<std::string>& command, const std::map<std::string,
   return pid;
 }
 
-int exit_code(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
+int exit_code(int status) {
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
 
 std::string temporary_folder() {
   std::string name = (std::filesystem::temp_directory_path() / "lectern-test-XXXXXX").string();
@@ -64,8 +66,8 @@ std::string temporary_folder() {
 
 }  // namespace
 
-ProcessResult run_process(const std::vector<std::string>& command, const std::map<std::string, std::string>& environment,
-                          const std::string& input) {
+ProcessResult run_process(const std::vector<std::string>& command,
+                          const std::map<std::string, std::string>& environment, const std::string& input) {
   const TemporaryFolder folder;
   const std::string in = folder.path() + "/in", out = folder.path() + "/out", err = folder.path() + "/err";
   std::ofstream(in, std::ios::binary) << input;
@@ -118,7 +120,9 @@ const std::string& RunningProcess::read_output(std::size_t bytes, double timeout
   return text_;
 }
 
-void RunningProcess::send_signal(int signal) { kill(pid_, signal); }
+void RunningProcess::send_signal(int signal) {
+  kill(pid_, signal);
+}
 
 int RunningProcess::wait() {
   int status = 0;
@@ -127,7 +131,9 @@ int RunningProcess::wait() {
   return exit_code(status);
 }
 
-std::string RunningProcess::errors() const { return read_file(errors_file_); }
+std::string RunningProcess::errors() const {
+  return read_file(errors_file_);
+}
 
 TemporaryFolder::TemporaryFolder() : path_(temporary_folder()) {}
 
@@ -137,10 +143,13 @@ TemporaryFolder::~TemporaryFolder() {
 }
 
 std::map<std::string, std::string> TemporaryFolder::environment() const {
-  return {{"XDG_DATA_HOME", path_ + "/data"}, {"XDG_CONFIG_HOME", path_ + "/config"}, {"XDG_CACHE_HOME", path_ + "/cache"}};
+  return {
+      {"XDG_DATA_HOME", path_ + "/data"}, {"XDG_CONFIG_HOME", path_ + "/config"}, {"XDG_CACHE_HOME", path_ + "/cache"}};
 }
 
-std::string program(const std::string& name) { return std::string(LECTERN_BINARY_DIR) + "/bin/" + name; }
+std::string program(const std::string& name) {
+  return std::string(LECTERN_BINARY_DIR) + "/bin/" + name;
+}
 
 std::string default_model() {
   const char* data = std::getenv("XDG_DATA_HOME");

@@ -15,8 +15,8 @@ struct ProcessResult {
 };
 
 /// Runs to the end. `environment` is added to (and replaces parts of) this process's own.
-ProcessResult run_process(const std::vector<std::string>& command, const std::map<std::string, std::string>& environment = {},
-                          const std::string& input = {});
+ProcessResult run_process(const std::vector<std::string>& command,
+                          const std::map<std::string, std::string>& environment = {}, const std::string& input = {});
 
 /// A program that is running; killed when it goes out of scope.
 class RunningProcess {

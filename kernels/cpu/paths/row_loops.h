@@ -104,8 +104,7 @@ constexpr float standing_out = 8.0f;
 
 /// The sums of each four of 64 values.
 inline void sum_fours(const int8_t* values, int32_t* sums) {
-  for (int i = 0; i < 16; i += lanes)
-    istore(sums + i, dot4<false>(izero(), iset1(0x01010101), iload(values + 4 * i)));
+  for (int i = 0; i < 16; i += lanes) istore(sums + i, dot4<false>(izero(), iset1(0x01010101), iload(values + 4 * i)));
 }
 
 /// Rounds in blocks of 32: scale = largest / 127, value = round(x * (127 / largest)), ties to even; in a refined block

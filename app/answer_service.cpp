@@ -207,6 +207,7 @@ void AnswerService::generate_and_prove(Message& answer, const Message& question,
   request.conversation = "session-" + std::to_string(answer.session);
   request.segments = prompt.segments;
   request.sampling = options.sampling;
+  request.stop_repetition = true;
   request.max_tokens = options.max_tokens;
   const auto stream = std::make_shared<Stream>(observer);
   std::future<inference::GenerationResult> future = engine_.submit(std::move(request), stream, stop);

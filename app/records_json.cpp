@@ -257,8 +257,8 @@ AnswerReport report_from_text(std::string_view text) {
   std::string reason;
   read(json, "finish_reason", reason);
   using inference::FinishReason;
-  for (const FinishReason value :
-       {FinishReason::stop, FinishReason::length, FinishReason::window, FinishReason::cancelled}) {
+  for (const FinishReason value : {FinishReason::stop, FinishReason::length, FinishReason::window,
+                                   FinishReason::repetition, FinishReason::cancelled}) {
     if (reason == inference::name(value)) report.finish_reason = value;
   }
   read_coverage(child(json, "coverage"), report.coverage);

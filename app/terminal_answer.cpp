@@ -95,6 +95,7 @@ std::string answer_footer(const Message& answer) {
     case inference::FinishReason::stop: break;
     case inference::FinishReason::length: text += "; the answer was cut at its longest length"; break;
     case inference::FinishReason::window: text += "; the answer was cut: the model's window is full"; break;
+    case inference::FinishReason::repetition: text += "; the answer was stopped where it went round in circles"; break;
     case inference::FinishReason::cancelled: text += "; stopped, what was written is kept"; break;
   }
   text += ".\n";

@@ -5,6 +5,7 @@
 
 #include <chrono>
 
+#include "inference/repetition.h"
 #include "inference/sampler.h"
 #include "inference/text_stream.h"
 
@@ -94,6 +95,10 @@ Generated generate(Forward& forward, Sequence& sequence, const Tokenizer& tokeni
     if (!tokenizer.is_control(id)) show(stream.feed(tokenizer.piece(id)));
     if (stream.stopped()) {
       result.reason = FinishReason::stop;
+      break;
+    }
+    if (settings.stop_repetition && goes_round(ids)) {
+      result.reason = FinishReason::repetition;
       break;
     }
   }

@@ -19,6 +19,7 @@ struct GenerationSettings {
   SamplingOptions sampling;
   std::int64_t max_tokens = 512;
   std::vector<std::string> stop;
+  bool stop_repetition = false;
   std::int64_t usable_tokens = 0;  // ids from here on are padding
 };
 
@@ -39,8 +40,8 @@ struct Generated {
 };
 
 /// Continues `sequence`, which stands at the end of `history`; `hidden` [H] is its last row, `hidden_rows` the kernels
-/// for its logits. The end-of-turn token is not fed. After `length` and `cancelled` every token of the answer has been
-/// fed, so that its end is a place to go on from.
+/// for its logits. The end-of-turn token is not fed. After `length`, `repetition` and `cancelled` every token of the
+/// answer has been fed, so that its end is a place to go on from.
 Generated generate(Forward& forward, Sequence& sequence, const Tokenizer& tokenizer, std::span<const TokenId> history,
                    std::span<const float> hidden, RowKind hidden_rows, const GenerationSettings& settings,
                    const GenerationCallbacks& callbacks, StepTrace* trace);

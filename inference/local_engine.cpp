@@ -250,6 +250,7 @@ class Local final : public LocalEngine {
     settings.sampling = request.sampling;
     settings.max_tokens = request.max_tokens;
     settings.stop = request.stop;
+    settings.stop_repetition = request.stop_repetition;
     settings.usable_tokens = model_.usable_tokens();
     GenerationCallbacks writing;
     writing.stop = stopped;

@@ -7,6 +7,7 @@ const char* name(FinishReason reason) {
     case FinishReason::stop: return "stop";
     case FinishReason::length: return "length";
     case FinishReason::window: return "window";
+    case FinishReason::repetition: return "repetition";
     case FinishReason::cancelled: return "cancelled";
   }
   return "stop";

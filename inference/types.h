@@ -46,13 +46,15 @@ struct GenerationRequest {
   SamplingOptions sampling;
   std::int64_t max_tokens = 512;  // 0: read only, keep the state, generate nothing
   std::vector<std::string> stop;  // the answer ends before the first of these
+  bool stop_repetition = false;   // the answer ends where it goes round in circles (repetition.h)
 };
 
 enum class FinishReason {
-  stop,       // end-of-turn token or stop string
-  length,     // max_tokens
-  window,     // the context window is full
-  cancelled,  // the stop token of the request
+  stop,        // end-of-turn token or stop string
+  length,      // max_tokens
+  window,      // the context window is full
+  repetition,  // it went round in circles: GenerationRequest::stop_repetition
+  cancelled,   // the stop token of the request
 };
 const char* name(FinishReason reason);
 

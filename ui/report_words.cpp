@@ -87,6 +87,8 @@ QString ending_words(const app::Message& answer) {
   switch (answer.report->finish_reason) {
     case inference::FinishReason::length: return Words::tr("The answer reached its length limit and ends here.");
     case inference::FinishReason::window: return Words::tr("The context window is full: the answer ends here.");
+    case inference::FinishReason::repetition:
+      return Words::tr("The model began to repeat itself: the answer was stopped here.");
     case inference::FinishReason::stop:
     case inference::FinishReason::cancelled: break;
   }

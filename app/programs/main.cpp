@@ -68,8 +68,7 @@ int take_pictures(const QString& folder) {
   ui::ScreenshotOptions pictures;
   pictures.folder = folder;
   pictures.sample_paths = sample_paths();
-  pictures.question =
-      QStringLiteral("How long is the notice period if the Client terminates the agreement for convenience?");
+  pictures.question = QStringLiteral("Where is the seat of the arbitration and in which language is it held?");
   pictures.damaged_file = damaged;
   QString problem;
   for (const QString& name : ui::take_screenshots(workspace, pictures, problem))

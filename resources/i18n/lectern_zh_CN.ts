@@ -858,6 +858,10 @@
             <translation>回答达到长度上限，到此为止。</translation>
         </message>
         <message>
+            <source>The model began to repeat itself: the answer was stopped here.</source>
+            <translation>模型开始重复：回答已在此停止。</translation>
+        </message>
+        <message>
             <source>The context window is full: the answer ends here.</source>
             <translation>上下文已满：回答到此为止。</translation>
         </message>

@@ -265,7 +265,8 @@ std::int64_t SessionStore::add_message(const Message& message) {
 }
 
 void SessionStore::save_partial(std::int64_t message, const std::string& text) {
-  Statement(database_, "UPDATE messages SET text = ?2 WHERE id = ?1 AND state = 'partial'")
+  Statement(database_,
+            "UPDATE messages SET text = ?2, state = 'partial' WHERE id = ?1 AND state IN ('partial', 'stopped')")
       .bind(1, message)
       .bind(2, std::string_view(text))
       .run();

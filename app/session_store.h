@@ -31,7 +31,8 @@ class SessionStore {
 
   /// Saves a new message and makes its branch the one that is shown; returns its id.
   std::int64_t add_message(const Message& message);
-  /// A partial answer: text so far (called at least every second while it streams).
+  /// A partial answer: text so far (called at least every second while it streams). One that another process took for
+  /// interrupted (mark_interrupted) becomes partial again.
   void save_partial(std::int64_t message, const std::string& text);
   /// The finished message: text, state, token ids, citations, report.
   void finish_message(const Message& message);

@@ -57,26 +57,43 @@ std::string lower_ascii(std::string_view text) {
   return lower;
 }
 
-/// Sentences about the conversation or about what the document lacks.
-bool says_nothing(std::string_view sentence) {
+/// What is left to be checked of a sentence about the conversation or about what the document lacks: "I'm sorry, but
+/// the fee is 5 euros" claims something after its politeness. The whole sentence if it is no such sentence.
+std::string_view claiming_part(std::string_view sentence) {
   const std::string lower = lower_ascii(sentence);
   const std::size_t last = lower.find_last_not_of(" \n\t*_\"')]");
-  if (last == std::string::npos) return true;
+  if (last == std::string::npos) return {};
   const std::string_view trimmed = std::string_view(lower).substr(0, last + 1);
-  if (trimmed.ends_with('?') || trimmed.ends_with("？")) return true;
+  const auto after = [&](std::size_t from, std::initializer_list<std::string_view> breaks) {
+    std::size_t best = std::string_view::npos;
+    for (const std::string_view mark : breaks) {
+      const std::size_t at = trimmed.find(mark, from);
+      if (at != std::string_view::npos) best = std::min(best, at + mark.size());
+    }
+    return best == std::string_view::npos ? std::string_view() : sentence.substr(best);
+  };
+  if (trimmed.ends_with('?') || trimmed.ends_with("？")) {
+    const bool asks_for_assent = contains_any(trimmed, {", right?", ", correct?", "isn't it?", "is it not?"});
+    return asks_for_assent ? sentence.substr(0, trimmed.rfind(',')) : std::string_view();
+  }
   if (starts_with_any(trimmed,
                       {"i hope", "let me know", "feel free", "if you have any", "i'm sorry", "i am sorry", "thank you",
                        "as an ai", "you're welcome", "i'd be happy", "i would be happy", "i can help"})) {
-    return true;
+    return after(0, {", but ", ": ", "; "});
   }
-  return contains_any(trimmed, {"does not say", "does not mention", "does not state", "does not specify",
-                                "does not contain", "do not say", "do not mention", "do not state", "not mentioned",
-                                "not stated in the", "not specified in the", "could not find", "cannot find",
-                                "can't find", "no information", "没有提到", "未提及", "没有说明"});
+  for (const std::string_view lack :
+       {"does not say", "does not mention", "does not state", "does not specify", "does not contain", "do not say",
+        "do not mention", "do not state", "not mentioned", "not stated in the", "not specified in the",
+        "could not find", "cannot find", "can't find", "no information", "没有提到", "未提及", "没有说明"}) {
+    const std::size_t at = trimmed.find(lack);
+    if (at == std::string_view::npos) continue;
+    return after(at, {"; ", ", so ", ", but ", ", and it ", "；", "，但", "，所以"});
+  }
+  return sentence;
 }
 
-/// Whether the question asks for something that it does not hold itself ("which law"), unlike one for yes or no. An
-/// answer that only gives back its words says nothing.
+/// Whether the question asks for something that it does not hold itself ("which law"), unlike one for yes or no. What
+/// only gives back its words does not answer it, and nothing in the text can support it.
 bool asks_for_a_thing(std::string_view question) {
   const std::string lower = " " + lower_ascii(question);
   return contains_any(lower, {" which ", " what ", " who ", " whom ", " whose ", " when ", " where ", " how ", " why ",
@@ -309,6 +326,27 @@ class Comparison {
     return true;
   }
 
+  /// Where the candidate defines several names ('Norfield GmbH (the "Client") and Alder Ltd (the "Provider")') and the
+  /// claim is about one of them, what it says of it must stand before its own definition, not before another one.
+  bool definitions_agree(const std::vector<Claim>& claims) const {
+    const std::vector<std::size_t> defined = definitions();
+    if (defined.size() < 2) return true;
+    std::size_t own_begin = 0, own_end = 0, mentioned = 0;
+    for (std::size_t i = 0; i < defined.size(); ++i) {
+      const std::int32_t id = evidence_.tokens()[defined[i]].id;
+      if (std::none_of(claims.begin(), claims.end(), [&](const Claim& claim) { return claim.id == id; })) continue;
+      ++mentioned;
+      own_begin = i == 0 ? begin_ : defined[i - 1] + 1;
+      own_end = defined[i];
+    }
+    if (mentioned != 1) return true;
+    return std::all_of(claims.begin(), claims.end(), [&](const Claim& claim) {
+      const bool is_fact = claim.name || (claim.term.kind == Term::Kind::number && !claim.reference);
+      if (!is_fact || claim.id < 0 || claim.id == evidence_.tokens()[own_end].id) return true;
+      return find(claim.id, begin_, end_) == end_ || find(claim.id, own_begin, own_end) < own_end;
+    });
+  }
+
   double question_share(const std::vector<std::int32_t>& question) const {
     double all = 0, met = 0;
     const std::size_t from = unit_ > 0 && evidence_.units()[unit_ - 1].passage == evidence_.units()[unit_].passage
@@ -328,6 +366,21 @@ class Comparison {
       if (evidence_.tokens()[at].id == id) return at;
     }
     return to;
+  }
+  /// Tokens that begin a defined name: in quotation marks after an opening bracket.
+  std::vector<std::size_t> definitions() const {
+    std::vector<std::size_t> result;
+    const std::string& text = evidence_.passages()[evidence_.units()[unit_].passage].text;
+    for (std::size_t at = begin_; at < end_; ++at) {
+      const Evidence::Token& token = evidence_.tokens()[at];
+      if (!token.capital || generic_names().contains(evidence_.word(token.id))) continue;
+      const std::string_view before = documents::slice(text, std::max<std::int64_t>(0, token.start - 6), token.start);
+      const std::size_t bracket = before.rfind('(');
+      if (bracket == std::string_view::npos) continue;
+      if (before.ends_with('"') || before.ends_with("“") || before.ends_with("„") || before.ends_with("«"))
+        result.push_back(at);
+    }
+    return result;
   }
   bool holds_unit(const std::string& unit) const {
     const std::vector<Term> terms = terms_of(unit);
@@ -355,7 +408,9 @@ class Comparison {
 
 Judgement SupportCheck::judge(std::string_view sentence, std::string_view question, Preferred preferred) const {
   Judgement judgement;
-  if (says_nothing(sentence)) return judgement;
+  const std::string_view claiming = claiming_part(sentence);
+  if (claiming.empty()) return judgement;
+  if (claiming.size() != sentence.size()) return judge(claiming, question, preferred);
 
   std::unordered_set<std::string> asked;
   std::vector<std::int32_t> asked_ids;
@@ -394,9 +449,9 @@ Judgement SupportCheck::judge(std::string_view sentence, std::string_view questi
   if (lead_in && !has_fact && claims.size() <= 10) return judgement;
 
   const bool echo = std::all_of(claims.begin(), claims.end(), [](const Claim& claim) { return claim.in_question; });
+  judgement.verdict = Verdict::unsupported;
   if (echo && asks_for_a_thing(question)) return judgement;
 
-  judgement.verdict = Verdict::unsupported;
   std::unordered_map<std::int32_t, double> wanted;
   std::unordered_map<std::int32_t, double> candidates;
   double all_weight = 0, new_weight = 0;
@@ -437,7 +492,8 @@ Judgement SupportCheck::judge(std::string_view sentence, std::string_view questi
     }
     if (weight < enough * all_weight || added < enough_new_weight * new_weight) continue;
     if (!comparison.numbers_agree(claims) || !comparison.numbers_belong(claims) || !comparison.names_agree(claims) ||
-        !comparison.negations_agree(claims) || !comparison.no_opposites(claims) || !comparison.order_agrees(claims)) {
+        !comparison.negations_agree(claims) || !comparison.no_opposites(claims) || !comparison.order_agrees(claims) ||
+        !comparison.definitions_agree(claims)) {
       continue;
     }
     if (bare && !asked_ids.empty() && comparison.question_share(asked_ids) < enough_of_question) continue;

@@ -127,6 +127,13 @@ TEST_F(SupportTest, RefusesExchangedParties) {
   expect_unsupported("The Provider shall pay each invoice within 35 days.");
 }
 
+TEST_F(SupportTest, RefusesWhatTheTextSaysOfAnotherDefinedParty) {
+  expect_supported("Norfield Logistics GmbH is the Client.", "Who is the Client?");
+  expect_supported("Alder Data Ltd. is the Provider.", "Who is the Provider?");
+  expect_unsupported("Alder Data Ltd. is the Client.", "Who is the Client?");
+  expect_unsupported("Norfield Logistics GmbH is the Provider.", "Who is the Provider?");
+}
+
 TEST_F(SupportTest, RefusesTheOppositeOfASentence) {
   expect_unsupported("The Provider shall disclose Confidential Information to any third party.");
   expect_unsupported(
@@ -154,14 +161,25 @@ TEST_F(SupportTest, ChecksAClaimAfterALeadIn) {
   expect_unsupported("The answer is 60 days:");
 }
 
+TEST_F(SupportTest, ChecksWhatFollowsPolitenessOrALack) {
+  expect_unsupported("I'm sorry, but the agreement is governed by the laws of Delaware.");
+  expect_unsupported("Thank you for asking: the governing law is the law of Texas.");
+  expect_unsupported("I hope this helps: the notice period is 3 days.");
+  expect_unsupported("The notice period is 3 days, right?");
+  expect_unsupported("This agreement does not mention Austria; it is governed by the laws of the State of Delaware.");
+  expect_unsupported("It does not specify a cap, so the Provider is liable for EUR 5,000,000.");
+  expect_supported("I'm sorry, but the seat of the arbitration is Vienna.");
+  EXPECT_EQ(verdict("I hope this helps, and let me know if you have questions."), Verdict::no_claim);
+}
+
 TEST_F(SupportTest, TakesNoListNumberForAFact) {
   expect_supported("7. The seat of arbitration is Vienna.");
   expect_unsupported("The seat of arbitration has 7 chairs in Vienna.");
 }
 
-TEST_F(SupportTest, LeavesAloneAnAnswerThatOnlyRepeatsTheQuestion) {
-  EXPECT_EQ(verdict("The law of the law governs this agreement.", "Which law governs this agreement?"),
-            Verdict::no_claim);
+TEST_F(SupportTest, RefusesAnAnswerThatOnlyRepeatsTheQuestion) {
+  expect_unsupported("The law of the law governs this agreement.", "Which law governs this agreement?");
+  expect_unsupported("This agreement is not governed by any law.", "Which law governs this agreement?");
   // A question for yes or no is answered in its own words.
   expect_unsupported("The Provider may terminate this Agreement for convenience.",
                      "May the Provider terminate this Agreement for convenience?");

@@ -1,6 +1,7 @@
 // ask and read: paths become documents of a session, questions become answers. A bad file does not stop the others: it
 // is named on stderr, and only if nothing could be read does the command fail.
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <istream>
 #include <nlohmann/json.hpp>
@@ -70,7 +71,8 @@ Added add_paths(DatabaseWriter& writer, std::int64_t session, const std::vector<
   }
   for (const IngestResult::Failure& failure : result.failures) {
     std::string problem = plain_for_terminal(failure.problem);
-    if (!problem.starts_with(failure.path)) problem = failure.path + ": " + problem;
+    const std::string path = plain_for_terminal(failure.path);
+    if (!problem.starts_with(path)) problem = path + ": " + problem;
     streams.err << "lectern-cli: " << problem << std::endl;
   }
   for (const std::string& note : result.notes) streams.err << plain_for_terminal(note) << std::endl;
@@ -108,9 +110,11 @@ std::vector<std::string> questions_of(const std::string& file, std::istream& in)
     text = read_all(in);
   } else {
     std::ifstream stream(file, std::ios::binary);
-    if (!stream) throw CliError(file + ": it cannot be opened; check the name of the file with the questions");
+    if (!stream || std::filesystem::is_directory(file))
+      throw CliError(file + ": it cannot be opened; check the name of the file with the questions");
     text = read_all(stream);
   }
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);  // the mark that some editors put before UTF-8
   std::vector<std::string> questions;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {

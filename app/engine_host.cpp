@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <stop_token>
+#include <unordered_set>
 
 #include "app/coverage.h"
 #include "app/embedded_files.h"
@@ -67,6 +68,7 @@ struct EngineHost::State {
       const std::scoped_lock lock(mutex);
       engine.reset();
       kept_orders.clear();
+      kept_answers.clear();
       prefill_tokens_per_s = 0;
     }
     service.reset();
@@ -178,6 +180,7 @@ struct EngineHost::State {
         writer.call([&](Database& database) { return SessionStore(database).documents(answer.session); });
     const std::scoped_lock lock(mutex);
     kept_orders.push_back(std::move(order));
+    kept_answers.insert(answer.id);
     const AnswerReport& report = *answer.report;
     if (report.timing.prefill_s > 0.05 && report.usage.computed_tokens > 0) {
       prefill_tokens_per_s = static_cast<double>(report.usage.computed_tokens) / report.timing.prefill_s;
@@ -196,10 +199,12 @@ struct EngineHost::State {
       Database database(writer.path(), Database::Mode::read_only);
       const Library library(database);
       std::vector<std::vector<std::string>> orders;
+      std::unordered_set<std::int64_t> answers;
       double rate = 0;
       {
         const std::scoped_lock lock(mutex);
         orders = kept_orders;
+        answers = kept_answers;
         rate = prefill_tokens_per_s;
       }
       std::int64_t total = 0, unread = 0;
@@ -229,13 +234,15 @@ struct EngineHost::State {
         add(QString::fromStdString(row->name), tokens.value_or(0), kept);
       }
       std::int64_t conversation = 0;
+      bool conversation_kept = false;
       if (session != 0) {
         for (const Message& message : SessionStore(database).branch(session)) {
           conversation +=
               message.token_ids.empty() ? count(message.text) : static_cast<std::int64_t>(message.token_ids.size());
+          conversation_kept = answers.contains(message.id);  // the state after an answer stands for all before it
         }
       }
-      if (conversation > 0) add(QStringLiteral("conversation"), conversation, false);
+      if (conversation > 0) add(QStringLiteral("conversation"), conversation, conversation_kept);
       use.fits = use.window == 0 || total - conversation + std::min(room, use.window / 4) <= use.window;
       if (rate > 0) use.seconds_to_read = static_cast<double>(unread) / rate;
     } catch (const std::exception&) {
@@ -285,6 +292,7 @@ struct EngineHost::State {
   std::mutex mutex;
   std::shared_ptr<inference::Engine> engine;          // under `mutex`
   std::vector<std::vector<std::string>> kept_orders;  // documents that were read, in order; under `mutex`
+  std::unordered_set<std::int64_t> kept_answers;      // messages whose state the engine kept; under `mutex`
   double prefill_tokens_per_s = 0;                    // of the last reading; under `mutex`
 
   // answering thread

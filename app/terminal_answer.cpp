@@ -57,11 +57,14 @@ std::string plain_for_terminal(std::string_view text) {
   plain.reserve(text.size());
   for (std::size_t at = 0; at < text.size(); ++at) {
     const auto c = static_cast<unsigned char>(text[at]);
+    const std::string_view three = text.substr(at, 3);
+    const bool turns_direction = (three >= "\xE2\x80\xAA" && three <= "\xE2\x80\xAE") ||  // U+202A to U+202E
+                                 (three >= "\xE2\x81\xA6" && three <= "\xE2\x81\xA9");    // U+2066 to U+2069
     const bool c1 = c == 0xC2 && at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) >= 0x80 &&
                     static_cast<unsigned char>(text[at + 1]) < 0xA0;
-    if (c1) {
+    if (c1 || turns_direction) {
       plain += "\xEF\xBF\xBD";
-      ++at;
+      at += c1 ? 1 : 2;
     } else if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7F) {
       plain += "\xEF\xBF\xBD";
     } else {

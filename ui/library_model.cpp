@@ -307,7 +307,7 @@ QVariant LibraryModel::collection_data(const Row& row, int role) const {
     case detail_role: {
       QStringList parts{tr("%n file(s)", nullptr, count)};
       if (tokens > 0) parts << tr("%1 tokens").arg(grouped(tokens));
-      parts << (reading > 0 ? tr("reading") : tr("ready"));
+      if (reading > 0 || ready > 0) parts << (reading > 0 ? tr("reading") : tr("ready"));
       if (failed > 0) parts << tr("%n failed", nullptr, failed);
       const QString detail = parts.join(QStringLiteral(" · "));
       return role == detail_role ? detail : QString(row.label + QStringLiteral(", ") + detail);
@@ -317,7 +317,9 @@ QVariant LibraryModel::collection_data(const Row& row, int role) const {
     case key_role: return row.label;
     case expanded_role: return expanded_.contains(row.label);
     case actions_role: return QStringList();
-    case Qt::CheckStateRole: return on == 0 ? Qt::Unchecked : on + failed >= count ? Qt::Checked : Qt::PartiallyChecked;
+    case Qt::CheckStateRole:
+      if (failed == count) return {};
+      return on == 0 ? Qt::Unchecked : on + failed >= count ? Qt::Checked : Qt::PartiallyChecked;
     default: return {};
   }
 }

@@ -6,6 +6,7 @@
 #include <QApplication>
 #include <QDir>
 #include <QEventLoop>
+#include <QFileInfo>
 #include <QTimer>
 #include <QTranslator>
 #include <functional>
@@ -71,7 +72,10 @@ int first_found(const app::Message& answer) {
 
 QStringList take_screenshots(app::Workspace& workspace, const ScreenshotOptions& options, QString& problem) {
   using Phase = app::EngineState::Phase;
-  QDir().mkpath(options.folder);
+  if (!QDir().mkpath(options.folder) || !QFileInfo(options.folder).isWritable()) {
+    problem = options.folder + QStringLiteral(": no picture can be written there: choose another folder");
+    return {};
+  }
   Photographer photographer(options);
   WindowOptions window_options;
   window_options.sample_paths = options.sample_paths;

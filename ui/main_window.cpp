@@ -117,6 +117,17 @@ void MainWindow::build_layout() {
   auto* layout = new QVBoxLayout(middle);
   layout->setContentsMargins(0, 0, 0, 0);
   layout->setSpacing(0);
+  if (!options_.warning.isEmpty()) {
+    auto* warning =
+        new QLabel(tr("What is read and asked in this window will not be kept. %1").arg(options_.warning), middle);
+    warning->setObjectName(QStringLiteral("warning_bar"));
+    warning->setProperty("role", QStringLiteral("problem"));
+    warning->setTextFormat(Qt::PlainText);
+    warning->setTextInteractionFlags(Qt::TextSelectableByMouse);
+    warning->setWordWrap(true);
+    warning->setContentsMargins(14, 8, 14, 8);
+    layout->addWidget(warning);
+  }
   layout->addWidget(tabs_);
   layout->addWidget(splitter_, 1);
   layout->addWidget(strip_);

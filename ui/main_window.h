@@ -24,6 +24,7 @@ class LibraryPane;
 struct WindowOptions {
   QStringList sample_paths;     // what "Open the sample" adds; empty: no such button
   bool restore_session = true;  // open the session that was open last
+  QString warning = {};         // why the library could not be opened: this window's documents are not kept
 };
 
 class MainWindow : public QMainWindow {

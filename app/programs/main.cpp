@@ -7,6 +7,7 @@
 #include <QTemporaryDir>
 #include <cstdio>
 #include <exception>
+#include <memory>
 
 #include "app/local_workspace.h"
 #include "app/settings.h"
@@ -80,7 +81,22 @@ int take_pictures(const QString& folder) {
 int run(QApplication& application, const QCommandLineParser& parser) {
   const app::LoadedSettings settings = app::load_settings(app::settings_file());
   if (!settings.warning.empty()) std::fprintf(stderr, "lectern: %s\n", settings.warning.c_str());
-  app::LocalWorkspace workspace(app::default_workspace_options());
+  // Where the library cannot be opened the window works all the same, with a library that lasts as long as it does.
+  std::unique_ptr<QTemporaryDir> passing;
+  std::unique_ptr<app::LocalWorkspace> opened;
+  QString warning;
+  try {
+    opened = std::make_unique<app::LocalWorkspace>(app::default_workspace_options());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "lectern: %s\n", error.what());
+    warning = QString::fromUtf8(error.what());
+    passing = std::make_unique<QTemporaryDir>();
+    if (!passing->isValid()) throw;
+    app::LocalWorkspaceOptions instead = app::default_workspace_options();
+    instead.library = passing->filePath(QStringLiteral("library.sqlite")).toStdString();
+    opened = std::make_unique<app::LocalWorkspace>(instead);
+  }
+  app::LocalWorkspace& workspace = *opened;
   const auto chosen = [&](const QString& option, const QString& stored) {
     if (parser.isSet(option)) return parser.value(option);
     const QString remembered = workspace.remembered(0, option);
@@ -90,6 +106,7 @@ int run(QApplication& application, const QCommandLineParser& parser) {
   ui::apply_theme(ui::theme_choice(chosen(QStringLiteral("theme"), stored_theme(settings.settings))));
   ui::WindowOptions options;
   options.sample_paths = sample_paths();
+  options.warning = warning;
   ui::MainWindow window(workspace, options);
   window.show();
   QStringList paths;

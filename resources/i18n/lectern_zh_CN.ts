@@ -653,6 +653,10 @@
             <translation>读完后即回答。</translation>
         </message>
         <message>
+            <source>What is read and asked in this window will not be kept. %1</source>
+            <translation>此窗口中读过和问过的内容不会保留。%1</translation>
+        </message>
+        <message>
             <source>No model is open: choose one to ask questions.</source>
             <translation>没有打开模型：选择一个模型即可提问。</translation>
         </message>

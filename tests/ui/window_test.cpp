@@ -261,6 +261,22 @@ class WindowTest : public QObject {
     QCOMPARE(w.asked.size(), std::size_t{1});
   }
 
+  void a_library_that_cannot_be_opened_is_said_above_a_window_that_works() {
+    FakeWorkspace w;
+    ui::WindowOptions options;
+    options.warning = QStringLiteral("/data/library.sqlite: was written by a newer version");
+    ui::MainWindow window(w, options);
+    show(window);
+    auto* bar = window.findChild<QLabel*>(QStringLiteral("warning_bar"));
+    QVERIFY(bar != nullptr && bar->isVisible());
+    QVERIFY(bar->text().contains(options.warning));
+    w.add_made_up(QStringLiteral("lease.pdf"), pages(2));
+    window.ask(QStringLiteral("What is due?"));
+    QCOMPARE(w.asked.size(), std::size_t{1});
+    ui::MainWindow other(w);
+    QVERIFY(other.findChild<QLabel*>(QStringLiteral("warning_bar")) == nullptr);
+  }
+
   void the_empty_window_offers_the_sample() {
     FakeWorkspace w;
     ui::MainWindow window(w, {{QStringLiteral("/samples/agreement.pdf")}, true});

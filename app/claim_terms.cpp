@@ -24,6 +24,7 @@ struct Raw {
   bool digits = false;
   bool cjk = false;
   bool boundary_before = false;  // a comma, a colon or a stop stands between this word and the one before
+  bool hyphen_before = false;
 };
 
 bool is_cjk(utf8proc_int32_t c) {
@@ -160,6 +161,7 @@ std::vector<Raw> raw_words(std::string_view text) {
     word.capital = is_capital(c);
     word.sentence_start = sentence_start;
     word.boundary_before = boundary;
+    word.hyphen_before = begin > 0 && code(begin - 1) == '-';
     joined += text.substr(characters[at].offset, characters[end].offset - characters[at].offset);
     word.folded = fold(joined);
     boundary = sentence_start = false;
@@ -192,10 +194,10 @@ const std::unordered_set<std::string>& stop_words() {
 
 const std::unordered_set<std::string>& negators() {
   static const std::unordered_set<std::string> words = {
-      "not",      "no",         "never",    "neither",   "nor",       "without", "cannot",  "none",
-      "nothing",  "prohibited", "prohibit", "prohibits", "forbidden", "forbid",  "forbids", "refrain",
-      "refrains", "isn't",      "aren't",   "doesn't",   "don't",     "didn't",  "won't",   "can't",
-      "mustn't",  "shouldn't",  "wasn't",   "weren't",   "excluding", "except"};
+      "not",     "no",       "never",      "neither",  "nor",       "without",   "cannot", "none",
+      "non",     "nothing",  "prohibited", "prohibit", "prohibits", "forbidden", "forbid", "forbids",
+      "refrain", "refrains", "isn't",      "aren't",   "doesn't",   "don't",     "didn't", "won't",
+      "can't",   "mustn't",  "shouldn't",  "wasn't",   "weren't",   "excluding", "except"};
   return words;
 }
 
@@ -230,6 +232,14 @@ const std::unordered_map<std::string, std::string>& meanings() {
         {"use", "used", "using"},
         {"hold", "held"},
         {"try", "tries", "tried", "attempt"},
+        {"make", "made"},
+        {"send", "sent"},
+        {"write", "wrote", "written"},
+        {"know", "knew", "known"},
+        {"lose", "lost"},
+        {"bear", "bore", "borne"},
+        {"cost", "price", "charge", "fee"},
+        {"email", "mail"},
     };
     std::unordered_map<std::string, std::string> result;
     for (const auto& group : groups) {
@@ -389,7 +399,7 @@ bool idiom_without_negation(const std::vector<Raw>& words, std::size_t at) {
     if (next == "limited" && at > 0 && (words[at - 1].folded == "but" || words[at - 1].folded == "including"))
       return true;
     if (at >= 2 && words[at - 1].folded == "or" && words[at - 2].folded == "whether") return true;
-    if (here == "no" && word(1).empty()) return true;
+    if (here == "no" && (word(1).empty() || words[at + 1].boundary_before)) return true;  // "No, the Client may ..."
   }
   if (here == "without") {
     const std::string next = word(1);
@@ -397,6 +407,23 @@ bool idiom_without_negation(const std::vector<Raw>& words, std::size_t at) {
            next == "reference" || next == "undue";
   }
   return false;
+}
+
+/// "must", and "obliged" before "to".
+Term::Mode mode_of(const std::vector<Raw>& words, std::size_t at) {
+  static const std::unordered_map<std::string, Term::Mode> plain = {
+      {"must", Term::Mode::must}, {"shall", Term::Mode::must}, {"should", Term::Mode::should},
+      {"may", Term::Mode::may},   {"can", Term::Mode::may},    {"cannot", Term::Mode::may}};
+  static const std::unordered_map<std::string, Term::Mode> before_to = {
+      {"has", Term::Mode::must},     {"have", Term::Mode::must},      {"required", Term::Mode::must},
+      {"obliged", Term::Mode::must}, {"obligated", Term::Mode::must}, {"needs", Term::Mode::must},
+      {"need", Term::Mode::must},    {"allowed", Term::Mode::may},    {"permitted", Term::Mode::may},
+      {"entitled", Term::Mode::may}, {"free", Term::Mode::may},       {"able", Term::Mode::may}};
+  if (const auto found = plain.find(words[at].folded); found != plain.end()) return found->second;
+  if (at + 1 < words.size() && words[at + 1].folded == "to" && !words[at + 1].boundary_before) {
+    if (const auto found = before_to.find(words[at].folded); found != before_to.end()) return found->second;
+  }
+  return Term::Mode::none;
 }
 
 bool cjk_negator(const std::string& character) {
@@ -411,7 +438,8 @@ std::vector<Term> terms_of(std::string_view text) {
   std::vector<Term> terms;
   terms.reserve(words.size());
   int reach = 0;  // words that the last negator still reaches
-  bool by = false;
+  bool by = false, deny = false;
+  Term::Mode mode = Term::Mode::none;  // of the next word that says something
   for (std::size_t at = 0; at < words.size(); ++at) {
     const Raw& word = words[at];
     if (word.boundary_before) reach = std::min(reach, 1);
@@ -468,12 +496,24 @@ std::vector<Term> terms_of(std::string_view text) {
       terms.back().end = word.end;
       continue;
     }
-    if (negators().contains(word.folded) && !idiom_without_negation(words, at))
-      reach = word.folded == "without" ? 2 : 5;
+    if (negators().contains(word.folded) && !idiom_without_negation(words, at)) {
+      reach = word.folded == "non" ? 1 : word.folded == "without" ? 2 : 5;
+      deny = true;
+    }
     const bool is_stop = stop_words().contains(word.folded);
-    term.stop = is_stop || negators().contains(word.folded);
+    const Term::Mode modal = mode_of(words, at);
+    term.stop = is_stop || negators().contains(word.folded) || modal != Term::Mode::none;
     term.text = term.stop ? word.folded : stem(word.folded);
     term.negated = !term.stop && reach > 0;
+    term.denied = term.negated && deny;
+    const bool hyphen = at + 1 < words.size() && words[at + 1].hyphen_before;
+    deny = deny && (term.stop || hyphen) && reach > 0;  // "not world-writable" denies both
+    if (modal != Term::Mode::none) {
+      mode = modal;
+    } else if (!term.stop) {
+      term.mode = word.boundary_before ? Term::Mode::none : mode;
+      mode = Term::Mode::none;
+    }
     term.passive_by = by;
     by = word.folded == "by" || (by && is_stop);
     if (reach > 0 && !negators().contains(word.folded)) --reach;

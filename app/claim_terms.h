@@ -9,6 +9,7 @@
 namespace lectern::app {
 
 struct Term {
+  enum class Mode : std::uint8_t { none, may, should, must };
   enum class Kind {
     word,
     number,  // "35" for "35", "thirty-five" and "thirty-five (35)"; "0.75"; "1000" for "1,000"
@@ -22,6 +23,8 @@ struct Term {
   bool sentence_start = false;      // the first word of a line, of a sentence or of a quotation
   bool stop = false;                // says nothing by itself: "the", "of"
   bool negated = false;             // stands in the reach of "not", "never", "without" ...
+  bool denied = false;              // the first word in such a reach that says something: mostly the verb
+  Mode mode = Mode::none;           // what stands before it: "may", "is allowed to"; "should"; "shall", "has to"
   bool passive_by = false;          // stands after "by"
 };
 

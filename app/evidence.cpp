@@ -5,6 +5,7 @@
 #include "app/evidence.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "documents/sentences.h"
@@ -20,10 +21,19 @@ constexpr std::int64_t heading_length = 70;          // code points
 constexpr int most_headings = 3;                     // before one sentence
 constexpr std::ptrdiff_t heading_words = 7;          // of one that ends with a full stop: "9.1 Governing law."
 
+/// "It shall pay the rest in time." is no heading.
+bool has_verb(std::string_view text) {
+  constexpr std::array<std::string_view, 14> verbs = {"is", "are", "was", "were", "has", "have",  "does",
+                                                      "do", "may", "can", "must", "see", "shall", "should"};
+  const std::vector<Term> terms = terms_of(text);
+  return std::any_of(terms.begin(), terms.end(),
+                     [&](const Term& term) { return std::find(verbs.begin(), verbs.end(), term.text) != verbs.end(); });
+}
+
 bool looks_like_heading(std::string_view text) {
   if (text.empty() || documents::code_points(text) > heading_length) return false;
   const char last = text.back();
-  if (last == '.') return std::count(text.begin(), text.end(), ' ') < heading_words;
+  if (last == '.') return std::count(text.begin(), text.end(), ' ') < heading_words && !has_verb(text);
   return last != '?' && last != '!' && last != ';' && last != ',' && !text.ends_with("。") && !text.ends_with("？");
 }
 
@@ -92,6 +102,8 @@ void Evidence::add_units(std::size_t passage) {
     token.kind = term.kind;
     token.stop = term.stop;
     token.negated = term.negated;
+    token.denied = term.denied;
+    token.mode = term.mode;
     token.capital = term.capital;
     token.passive_by = term.passive_by;
     tokens_.push_back(token);

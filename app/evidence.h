@@ -42,7 +42,8 @@ class Evidence {
     std::int32_t unit = -1;           // id of the unit's name, of a number
     std::int64_t start = 0, end = 0;  // code points in the passage
     Term::Kind kind = Term::Kind::word;
-    bool stop = false, negated = false, capital = false, passive_by = false;
+    Term::Mode mode = Term::Mode::none;
+    bool stop = false, negated = false, denied = false, capital = false, passive_by = false;
   };
   /// A sentence, with a heading that stands before it.
   struct Unit {

@@ -143,12 +143,90 @@ TEST_F(SupportTest, RefusesTheOppositeOfASentence) {
   expect_unsupported("The Client shall not pay each invoice within thirty-five (35) days.");
 }
 
+TEST(SupportCheck, RefusesADeniedVerbBesideManyNames) {
+  const Evidence evidence{
+      {{0, 1, 0,
+        "The laws of Austria govern this contract. The United Nations Convention on Contracts for the "
+        "International Sale of Goods does not apply.\n"}}};
+  const SupportCheck check(evidence);
+  const char* convention = "The United Nations Convention on Contracts for the International Sale of Goods ";
+  EXPECT_EQ(check.judge(std::string(convention) + "applies.", "").verdict, Verdict::unsupported);
+  EXPECT_EQ(check.judge(std::string(convention) + "does not apply.", "").verdict, Verdict::supported);
+}
+
+TEST_F(SupportTest, RefusesAVerbThatTheTextDoesNotHave) {
+  expect_unsupported("The Provider shall forget Confidential Information of the Client.");
+  expect_unsupported("The Client may renew this Agreement for convenience with 180 days' notice.");
+}
+
+TEST_F(SupportTest, TellsMustFromMay) {
+  expect_unsupported("The Client must terminate this Agreement for convenience with 180 days' notice.");
+  expect_unsupported("The Client is obliged to terminate this Agreement for convenience with 180 days' notice.");
+  expect_unsupported("The Provider may inform the Client of a Security Incident within 24 hours.");
+  expect_supported("The Client is allowed to terminate this Agreement for convenience with 180 days' notice.");
+  expect_supported("The Provider is required to inform the Client of a Security Incident within 24 hours.");
+}
+
+TEST_F(SupportTest, RefusesAddedOnlyAndAll) {
+  expect_unsupported("Only the Client may terminate this Agreement for convenience with 180 days' notice.");
+  expect_unsupported("The Provider shall inform the Client of every Security Incident within twenty-four hours.");
+}
+
+TEST_F(SupportTest, RefusesTheRateOfAnotherTime) {
+  expect_supported("Late payments bear interest at 4 per cent per year.");
+  expect_unsupported("Late payments bear interest at 4 per cent per month.");
+}
+
+TEST_F(SupportTest, ProvesEachPartOfASentence) {
+  expect_supported("The seat of the arbitration is Vienna; the Client shall pay each invoice within 35 days.");
+  expect_unsupported("The seat of the arbitration is Vienna; the Client shall pay each invoice within 60 days.");
+  expect_unsupported("The seat of the arbitration is Graz; the Client shall pay each invoice within 35 days.");
+}
+
+TEST(SupportCheck, RefusesAMeasureOfAnotherThing) {
+  const Evidence evidence({{0, 8, 0,
+                            "14.1 Term. This Agreement runs for an initial term of three (3) years. It is then renewed "
+                            "for successive periods of one (1) year.\n\n"
+                            "14.2 Termination for convenience. After the first twelve (12) months the Client may "
+                            "terminate this Agreement by written notice of one hundred and eighty (180) days.\n"}});
+  const SupportCheck check(evidence);
+  const char* term = "How long is the initial term?";
+  EXPECT_EQ(check.judge("One year.", term).verdict, Verdict::unsupported);
+  EXPECT_EQ(check.judge("Three years.", term).verdict, Verdict::supported);
+  const char* notice = "How long is the notice period if the Client terminates the agreement for convenience?";
+  EXPECT_EQ(check.judge("Twelve months.", notice).verdict, Verdict::unsupported);
+  EXPECT_EQ(check.judge("180 days.", notice).verdict, Verdict::supported);
+}
+
+TEST(SupportCheck, BindsFactsToTheCompanyTheyStandBeside) {
+  const Evidence evidence({{0, 1, 0,
+                            "This Agreement is made on 14 April 2025 between Northmere Survey Ltd, a company "
+                            "registered in Scotland with its office in Leith (the \"Client\"), and Aldbrook Data "
+                            "GmbH, a company registered in Austria with its office in Graz (the \"Provider\").\n"}});
+  const SupportCheck check(evidence);
+  const auto verdict = [&](const char* sentence) { return check.judge(sentence, "").verdict; };
+  EXPECT_EQ(verdict("Aldbrook Data GmbH is registered in Austria."), Verdict::supported);
+  EXPECT_EQ(verdict("Aldbrook Data GmbH is registered in Scotland."), Verdict::unsupported);
+  EXPECT_EQ(verdict("Northmere Survey Ltd has its office in Graz."), Verdict::unsupported);
+  EXPECT_EQ(verdict("The Agreement is made between Northmere Survey Ltd and Aldbrook Data GmbH."), Verdict::supported);
+}
+
+TEST(SupportCheck, TakesNoShortSentenceForAHeading) {
+  const Evidence evidence(
+      {{0, 4, 0, "It shall pay the rest in time.\n\n5.5 Adjustment. The Provider may raise the Monthly Fee.\n"}});
+  EXPECT_EQ(SupportCheck(evidence).judge("The Provider must raise the Monthly Fee.", "").verdict, Verdict::unsupported);
+  const Judgement judgement = SupportCheck(evidence).judge("The Provider may raise the Monthly Fee.", "");
+  ASSERT_EQ(judgement.verdict, Verdict::supported);
+  EXPECT_EQ(judgement.place.quote.find("rest in time"), std::string::npos);
+}
+
 TEST_F(SupportTest, RefusesWhatTheTextDoesNotTalkAbout) {
   expect_unsupported("The company was founded by engineers who love sailing.");
   expect_unsupported("Employees receive a bonus every summer.");
 }
 
 TEST_F(SupportTest, LeavesAloneWhatClaimsNothing) {
+  expect_unsupported("Zero.", "How many days after receipt is an invoice due?");  // a number, no list's
   for (const char* sentence :
        {"Hello!", "Sure, thanks.", "Here is the answer:", "What would you like to know?",
         "Let me know if you have questions.", "The document does not mention a warranty.", "Yes.", "", "***"}) {

@@ -64,6 +64,7 @@ class ClaimComparison {
   bool scope_agrees() const;
   bool no_opposites() const;
   bool order_agrees() const;
+  bool pairs_agree() const;
   bool definitions_agree() const;
 
   bool holds(std::int32_t id) const { return id >= 0 && find(id, begin_, end_) < end_; }

@@ -496,8 +496,9 @@ std::vector<Term> terms_of(std::string_view text) {
       terms.back().end = word.end;
       continue;
     }
-    if (negators().contains(word.folded) && !idiom_without_negation(words, at)) {
-      reach = word.folded == "non" ? 1 : word.folded == "without" ? 2 : 5;
+    const bool other_than = word.folded == "than" && at > 0 && words[at - 1].folded == "other";
+    if (other_than || (negators().contains(word.folded) && !idiom_without_negation(words, at))) {
+      reach = other_than ? 7 : word.folded == "non" ? 1 : word.folded == "without" ? 2 : 5;
       deny = true;
     }
     const bool is_stop = stop_words().contains(word.folded);
@@ -516,7 +517,7 @@ std::vector<Term> terms_of(std::string_view text) {
     }
     term.passive_by = by;
     by = word.folded == "by" || (by && is_stop);
-    if (reach > 0 && !negators().contains(word.folded)) --reach;
+    if (reach > 0 && !other_than && !negators().contains(word.folded)) --reach;
     terms.push_back(std::move(term));
   }
   // A unit stands right after its number, at most one word between ("180 calendar days"), or right before it ("$ 500").

@@ -211,6 +211,25 @@ TEST(SupportCheck, BindsFactsToTheCompanyTheyStandBeside) {
   EXPECT_EQ(verdict("The Agreement is made between Northmere Survey Ltd and Aldbrook Data GmbH."), Verdict::supported);
 }
 
+TEST(SupportCheck, RefusesWhatIsSaidOfTheOther) {
+  const Evidence evidence(
+      {{0, 8, 0,
+        "dBase was a program written by Ashton-Tate and later owned by Borland.\n\n"
+        "Each backup is kept in a data centre other than the one in which the original is stored.\n\n"
+        "In the Unix world such marks are rarely used, whereas in the Windows world they almost "
+        "always are.\n"}});
+  const SupportCheck check(evidence);
+  const auto verdict = [&](const char* sentence) { return check.judge(sentence, "").verdict; };
+  EXPECT_EQ(verdict("dBase was written by Ashton-Tate and later owned by Borland."), Verdict::supported);
+  EXPECT_EQ(verdict("dBase was written by Borland and later owned by Ashton-Tate."), Verdict::unsupported);
+  EXPECT_EQ(
+      verdict("In the Unix world such marks are almost always used, whereas in the Windows world they rarely are."),
+      Verdict::unsupported);
+  EXPECT_EQ(verdict("Each backup is kept in a data centre other than the one in which the original is stored."),
+            Verdict::supported);
+  EXPECT_EQ(verdict("Each backup is kept in the data centre in which the original is stored."), Verdict::unsupported);
+}
+
 TEST(SupportCheck, TakesNoShortSentenceForAHeading) {
   const Evidence evidence(
       {{0, 4, 0, "It shall pay the rest in time.\n\n5.5 Adjustment. The Provider may raise the Monthly Fee.\n"}});

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
+#include <cstring>
 #include <type_traits>
 #include <utility>
 
@@ -60,7 +62,7 @@ std::uint32_t number_of(GgufType type) {
 
 GgufWriter::GgufWriter(std::filesystem::path path)
     : path_(std::move(path)), stream_(path_, std::ios::binary | std::ios::trunc) {
-  if (!stream_) throw Error(ErrorKind::io, path_.string() + ": cannot be written");
+  if (!stream_) throw Error(ErrorKind::io, path_.string() + ": cannot be written: " + std::strerror(errno));
 }
 
 void GgufWriter::key(std::string_view name, std::uint32_t type) {
@@ -156,6 +158,7 @@ void GgufWriter::write(std::span<const std::byte> bytes) {
   if (!in_data_ || current_ == tensors_.size() || std::ssize(bytes) > tensors_[current_].size_bytes - written_)
     throw Error(ErrorKind::bad_request, path_.string() + ": gets more tensor data than announced");
   stream_.write(reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes));
+  if (!stream_) throw Error(ErrorKind::io, path_.string() + ": cannot be written; is the disk full?");
   written_ += std::ssize(bytes);
   if (written_ == tensors_[current_].size_bytes) {
     pad();

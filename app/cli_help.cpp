@@ -14,7 +14,7 @@ const char* const overview =
     "  read       [--session NAME] PATH...        read now, ask later\n"
     "  sessions   list | show ID | search TEXT | export ID --format md|html|json | delete ID\n"
     "  extract    [--json] PATH                   text by page with boxes and anchors\n"
-    "  model      list | fetch NAME | inspect FILE\n"
+    "  model      list | fetch NAME | inspect FILE | synthesize\n"
     "  cache      stats | verify | clear\n";
 
 const std::map<std::string, std::string>& texts() {
@@ -52,7 +52,17 @@ const std::map<std::string, std::string>& texts() {
       {"model",
        "lectern-cli model list              model files in the models folder, and those that can be fetched\n"
        "lectern-cli model fetch NAME        download one, check it, put it into the models folder\n"
-       "lectern-cli model inspect FILE      what a model file holds\n"},
+       "lectern-cli model inspect FILE      what a model file holds\n"
+       "lectern-cli model synthesize --preset NAME --quant TYPE --seed N [options] OUT.gguf\n"
+       "                                    writes a model of a true shape with random weights, for measuring\n"
+       "\n"
+       "  --preset NAME       qwen3-next-80b, qwen3.5-35b-a3b, qwen3.5-0.8b, mid, tiny\n"
+       "  --quant TYPE        F32, BF16, Q8_0 or Q4_K (the usual mix with Q6_K)\n"
+       "  --seed N            the same seed gives the same bytes\n"
+       "  --layers N          other than the preset has\n"
+       "  --mtp 0|1           with a draft layer (0)\n"
+       "  --tokenizer FILE    of a GGUF file, a folder or a tokenizer.json; else bytes and a few merges\n"
+       "  --threads N         to compute with\n"},
       {"cache",
        "lectern-cli cache stats | verify | clear\n"
        "Kept readings on disk. This version keeps readings in memory only, while the program runs.\n"},

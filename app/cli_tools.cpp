@@ -85,7 +85,7 @@ int model(const Arguments& given, const CliStreams& streams, std::stop_token sto
     streams.out << file << '\n';
     return 0;
   }
-  throw CliUsageError("model: use list, fetch NAME or inspect FILE");
+  throw CliUsageError("model: use list, fetch NAME, inspect FILE or synthesize");
 }
 
 int cache(const Arguments& given, const CliStreams& streams) {

@@ -46,8 +46,9 @@ void list(bool as_json, std::ostream& out) {
 
 }  // namespace
 
-void model(Arguments args, std::ostream& out, std::ostream&) {
-  if (args.empty()) throw UsageError("model: inspect FILE or list must follow");
+void model(Arguments args, std::ostream& out, std::ostream& err) {
+  if (args.empty()) throw UsageError("model: inspect FILE, list or synthesize must follow");
+  if (args[0] == "synthesize") return synthesize(args.subspan(1), out, err);
   static constexpr std::string_view flags[] = {"--json"};
   const EngineOptions options(args.subspan(1), {}, flags);
   if (args[0] == "list") {
@@ -58,7 +59,7 @@ void model(Arguments args, std::ostream& out, std::ostream&) {
     const GgufFile file(find_model(options.positional().empty() ? "" : options.positional()[0]));
     out << (options.has("--json") ? inspect_json(file) : inspect_text(file));
   } else {
-    throw UsageError("model " + args[0] + ": there is no such command here; use inspect or list");
+    throw UsageError("model " + args[0] + ": there is no such command here; use inspect, list or synthesize");
   }
 }
 

@@ -14,6 +14,7 @@ void logits(Arguments args, std::ostream& out, std::ostream& err);
 void generate(Arguments args, std::ostream& out, std::ostream& err);
 void perplexity(Arguments args, std::ostream& out, std::ostream& err);
 void model(Arguments args, std::ostream& out, std::ostream& err);
+void synthesize(Arguments args, std::ostream& out, std::ostream& err);  // of model
 void bench(Arguments args, std::ostream& out, std::ostream& err);
 
 }  // namespace lectern::inference::commands

@@ -43,6 +43,8 @@ std::string_view engine_command_help() {
          "             [--min-p P] [--repetition-penalty R] [--seed N] [--stop TEXT] [--context N]\n"
          "  perplexity [--model M] [--context N] FILE\n"
          "  model      inspect [--json] FILE | list [--json]\n"
+         "  model      synthesize --preset NAME --quant F32|BF16|Q8_0|Q4_K --seed N [--layers N] [--mtp 0|1]\n"
+         "             [--tokenizer FILE] OUT.gguf\n"
          "  bench      [--model M] [--prompt 512,2048] [--generate 128] [--depth 0,4096] [--json]\n"
          "  --threads N goes with every command that computes.\n";
 }

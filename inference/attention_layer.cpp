@@ -24,23 +24,25 @@ void attention_layer(LayerPass& pass, const AttentionWeights& weights, std::int6
   const kernels::Arena::Scope scope(pass.arena);
 
   Tensor q = pass.arena.f32({rows, a.heads, a.head_dim});
-  Tensor gate;
-  if (a.output_gate) {  // rows of q: per head D of query, then D of gate
-    gate = pass.arena.f32({rows, a.heads, a.head_dim});
-    const kernels::Arena::Scope inner(pass.arena);
-    Tensor both = pass.arena.f32({rows, a.heads * 2 * a.head_dim});
-    project(pass, x, weights.q, both);
-    both.rank = 2;
-    both.shape = {rows * a.heads, 2 * a.head_dim};
-    copy_columns(both, 0, Tensor(q.data, q.type, {rows * a.heads, a.head_dim}));
-    copy_columns(both, a.head_dim, Tensor(gate.data, gate.type, {rows * a.heads, a.head_dim}));
-  } else {
-    project(pass, x, weights.q, Tensor(q.data, q.type, {rows, a.heads * a.head_dim}));
-  }
   Tensor k = pass.arena.f32({rows, a.kv_heads, a.head_dim});
   Tensor v = pass.arena.f32({rows, a.kv_heads, a.head_dim});
-  project(pass, x, weights.k, Tensor(k.data, k.type, {rows, a.kv_heads * a.head_dim}));
-  project(pass, x, weights.v, Tensor(v.data, v.type, {rows, a.kv_heads * a.head_dim}));
+  Tensor gate;
+  if (a.output_gate) gate = pass.arena.f32({rows, a.heads, a.head_dim});
+  const auto flat = [&](const Tensor& heads) {
+    return Tensor(heads.data, heads.type, {rows, heads.dim(1) * heads.dim(2)});
+  };
+  {
+    const kernels::Arena::Scope inner(pass.arena);
+    // With an output gate the rows of q are, per head, D of query, then D of gate.
+    Tensor both = a.output_gate ? pass.arena.f32({rows, a.heads * 2 * a.head_dim}) : flat(q);
+    const kernels::Product products[] = {{weights.q, both}, {weights.k, flat(k)}, {weights.v, flat(v)}};
+    project(pass, x, products);
+    if (a.output_gate) {
+      both.shape = {rows * a.heads, 2 * a.head_dim};
+      kernels::copy_columns(pass.stream, both, 0, Tensor(q.data, q.type, {rows * a.heads, a.head_dim}));
+      kernels::copy_columns(pass.stream, both, a.head_dim, Tensor(gate.data, gate.type, {rows * a.heads, a.head_dim}));
+    }
+  }
 
   if (a.qk_norm) {
     kernels::rms_norm(pass.stream, q, weights.q_norm, pass.config.norm_eps, q);

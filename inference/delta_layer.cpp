@@ -1,14 +1,14 @@
-// The convolution reads its last inputs from the kept rows, which may be bf16, so its inputs are rounded to that type
-// before it: a token's result must not depend on whether its predecessors came in the same pass. Tried and dropped:
-// keeping f32 rows for every model; twice the bytes for nothing, since these models were trained with bf16 rows.
+// The convolution reads its last inputs from the kept rows, which may be bf16, so it rounds all its inputs to that
+// type: a token's result must not depend on whether its predecessors came in the same pass. Tried and dropped: keeping
+// f32 rows for every model; twice the bytes for nothing, since these models were trained with bf16 rows.
 #include "inference/delta_layer.h"
 
-#include <bit>
 #include <cmath>
 
 #include "kernels/causal_conv1d.h"
 #include "kernels/delta_gates.h"
 #include "kernels/delta_rule.h"
+#include "kernels/elementwise.h"
 #include "kernels/rms_norm.h"
 
 namespace lectern::inference {
@@ -16,20 +16,8 @@ namespace lectern::inference {
 using kernels::Tensor;
 
 namespace {
-
 constexpr float l2_eps = 1e-6F;  // inside the root, as in Qwen3-Next's reference code
-
-/// Rounds to the nearest bf16, ties to even.
-void round_to_bf16(Tensor x) {
-  auto* values = reinterpret_cast<float*>(x.data);
-  for (std::int64_t index = 0; index < x.elements(); ++index) {
-    auto bits = std::bit_cast<std::uint32_t>(values[index]);
-    if ((bits & 0x7F800000U) != 0x7F800000U) bits += 0x7FFFU + ((bits >> 16) & 1U);
-    values[index] = std::bit_cast<float>(bits & 0xFFFF0000U);
-  }
 }
-
-}  // namespace
 
 void delta_layer(LayerPass& pass, const DeltaWeights& weights, std::int64_t layer, kernels::ConstTensor x, Tensor out) {
   const DeltaConfig& d = pass.config.delta;
@@ -40,12 +28,21 @@ void delta_layer(LayerPass& pass, const DeltaWeights& weights, std::int64_t laye
   Tensor q = pass.arena.f32({rows, d.key_heads, d.key_dim});
   Tensor k = pass.arena.f32({rows, d.key_heads, d.key_dim});
   Tensor v = pass.arena.f32({rows, d.value_heads, d.value_dim});
+  Tensor z = pass.arena.f32({rows, d.value_heads, d.value_dim});
+  Tensor beta = pass.arena.f32({rows, d.value_heads});
+  Tensor g = pass.arena.f32({rows, d.value_heads});
   {
     const kernels::Arena::Scope inner(pass.arena);
     Tensor m = pass.arena.f32({rows, channels});
     Tensor u = pass.arena.f32({rows, channels});
-    project(pass, x, weights.qkv, m);
-    if (pass.pieces.front().sequence->state.shape().conv_type == kernels::DType::bf16) round_to_bf16(m);
+    const kernels::Product products[] = {{weights.qkv, m},
+                                         {weights.z, Tensor(z.data, z.type, {rows, d.value_size()})},
+                                         {weights.b, beta},
+                                         {weights.a, g}};
+    project(pass, x, products);
+    const auto flat = [&](const Tensor& heads) {
+      return Tensor(heads.data, heads.type, {rows, heads.dim(1) * heads.dim(2)});
+    };
     std::int64_t first = 0;
     for (const ForwardPiece& piece : pass.pieces) {
       const auto count = static_cast<std::int64_t>(piece.tokens.size());
@@ -55,17 +52,13 @@ void delta_layer(LayerPass& pass, const DeltaWeights& weights, std::int64_t laye
                              piece.snapshot_offsets, pass.snapshot_views, slice(u, first, count));
       first += count;
     }
-    copy_columns(u, 0, q);
-    copy_columns(u, key_size, k);
-    copy_columns(u, 2 * key_size, v);
+    kernels::copy_columns(pass.stream, u, 0, flat(q));
+    kernels::copy_columns(pass.stream, u, key_size, flat(k));
+    kernels::copy_columns(pass.stream, u, 2 * key_size, flat(v));
   }
   kernels::l2_norm(pass.stream, q, l2_eps, static_cast<float>(1.0 / std::sqrt(static_cast<double>(d.key_dim))), q);
   kernels::l2_norm(pass.stream, k, l2_eps, 1.0F, k);
 
-  Tensor beta = pass.arena.f32({rows, d.value_heads});
-  Tensor g = pass.arena.f32({rows, d.value_heads});
-  project(pass, x, weights.b, beta);
-  project(pass, x, weights.a, g);
   kernels::delta_gates(pass.stream, g, beta, weights.decay, weights.dt_bias, g, beta);
 
   Tensor o = pass.arena.f32({rows, d.value_heads, d.value_dim});
@@ -80,8 +73,6 @@ void delta_layer(LayerPass& pass, const DeltaWeights& weights, std::int64_t laye
                         slice(o, first, count));
     first += count;
   }
-  Tensor z = pass.arena.f32({rows, d.value_heads, d.value_dim});
-  project(pass, x, weights.z, Tensor(z.data, z.type, {rows, d.value_size()}));
   kernels::gated_rms_norm(pass.stream, o, z, weights.norm, pass.config.norm_eps, o);
   project(pass, Tensor(o.data, o.type, {rows, d.value_size()}), weights.output, out);
 }

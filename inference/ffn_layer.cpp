@@ -14,8 +14,8 @@ void dense_layer(LayerPass& pass, const DenseWeights& weights, kernels::ConstTen
   const kernels::Arena::Scope scope(pass.arena);
   Tensor gate = pass.arena.f32({x.dim(0), weights.gate.dim(0)});
   Tensor up = pass.arena.f32({x.dim(0), weights.up.dim(0)});
-  project(pass, x, weights.gate, gate);
-  project(pass, x, weights.up, up);
+  const kernels::Product products[] = {{weights.gate, gate}, {weights.up, up}};
+  project(pass, x, products);
   kernels::silu_multiply(pass.stream, gate, up, gate);
   project(pass, gate, weights.down, out);
 }

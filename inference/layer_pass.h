@@ -10,6 +10,7 @@
 #include "inference/model_config.h"
 #include "inference/types.h"
 #include "kernels/device.h"
+#include "kernels/matmul.h"
 #include "kernels/memory.h"
 #include "kernels/tensor.h"
 
@@ -45,11 +46,11 @@ struct LayerPass {
   std::vector<kernels::Tensor>& snapshot_views;  // scratch, reserved at load
 };
 
-/// y = x · wᵀ with the kernels of the pass: matmul for rows of a prompt, matvec for generated ones.
+/// out = x · wᵀ for each product with the kernels of the pass: matmul for rows of a prompt, matvec for generated ones.
+/// x is rounded once for all of them.
+void project(LayerPass& pass, kernels::ConstTensor x, std::span<const kernels::Product> products);
 void project(LayerPass& pass, kernels::ConstTensor x, kernels::ConstTensor w, kernels::Tensor out);
 /// Rows [first, first + count) of the slowest axis.
 kernels::Tensor slice(kernels::Tensor tensor, std::int64_t first, std::int64_t count);
-/// out[r, 0..out.columns) = x[r, column..]: x [R, S] f32, out [R, D] f32.
-void copy_columns(kernels::ConstTensor x, std::int64_t column, kernels::Tensor out);
 
 }  // namespace lectern::inference

@@ -129,15 +129,15 @@ void rotary(Stream& stream, Tensor x, std::span<const std::int64_t> positions, s
   cpu::rotary(stream, x, positions, frequencies, magnitude, pairs);
 }
 
-void matmul(Stream& stream, ConstTensor x, ConstTensor w, Tensor out) {
-  check_product("matmul", x, w, out);
-  cpu::matmul(stream, x, w, out);
+void matmul(Stream& stream, ConstTensor x, std::span<const Product> products) {
+  for (const Product& product : products) check_product("matmul", x, product.w, product.out);
+  cpu::matmul(stream, x, products);
 }
 
-void matvec(Stream& stream, ConstTensor x, ConstTensor w, Tensor out) {
-  check_product("matvec", x, w, out);
-  require(x.dim(0) <= cpu::matvec_rows, "matvec", {{"x", x}}, "at most 8 rows");
-  cpu::matvec(stream, x, w, out);
+void matvec(Stream& stream, ConstTensor x, std::span<const Product> products) {
+  for (const Product& product : products) check_product("matvec", x, product.w, product.out);
+  require(x.dim(0) <= matvec_rows, "matvec", {{"x", x}}, "at most 8 rows");
+  cpu::matvec(stream, x, products);
 }
 
 void add(Stream& stream, ConstTensor a, ConstTensor b, Tensor out) {
@@ -163,6 +163,12 @@ void add_sigmoid_scaled(Stream& stream, ConstTensor x, ConstTensor gate, Tensor 
   require(is_f32(x, 2) && is_f32(out, 2) && is_f32(gate) && same_shape(x, out) && gate.elements() == x.dim(0),
           "add_sigmoid_scaled", {{"x", x}, {"gate", gate}, {"out", out}}, "expected x and out [T, H], gate [T]");
   cpu::add_sigmoid_scaled(stream, x, gate, out);
+}
+
+void copy_columns(Stream& stream, ConstTensor x, std::int64_t column, Tensor out) {
+  require(is_f32(x, 2) && is_f32(out, 2) && x.dim(0) == out.dim(0) && column >= 0 && column + out.dim(1) <= x.dim(1),
+          "copy_columns", {{"x", x}, {"out", out}}, "expected x [R, S], out [R, D], column + D at most S");
+  cpu::copy_columns(stream, x, column, out);
 }
 
 void kv_write(Stream& stream, ConstTensor k, ConstTensor v, KvShape shape, KvStrips strips, std::int64_t first_slot) {

@@ -15,4 +15,7 @@ void sigmoid_multiply(Stream& stream, ConstTensor x, ConstTensor gate, Tensor ou
 /// out[t, :] += x[t, :] * sigmoid(gate[t]): the gated shared expert. x, out [T, H]; gate [T].
 void add_sigmoid_scaled(Stream& stream, ConstTensor x, ConstTensor gate, Tensor out);
 
+/// out[r, 0..D) = x[r, column..column + D): x [R, S], out [R, D], f32, no aliasing.
+void copy_columns(Stream& stream, ConstTensor x, std::int64_t column, Tensor out);
+
 }  // namespace lectern::kernels

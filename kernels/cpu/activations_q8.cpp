@@ -9,7 +9,6 @@ namespace lectern::kernels::cpu {
 
 namespace {
 
-/// What is added to the weights of a type to store them as unsigned bytes (paths/unpack.h).
 std::int32_t zero_point(DType type) {
   switch (type) {
     case DType::q4_0: return 8;
@@ -21,16 +20,24 @@ std::int32_t zero_point(DType type) {
 
 }  // namespace
 
-ActivationsQ8 round_activations(Stream& stream, ConstTensor x, DType type) {
+Rounding panel_rounding(DType type) {
+  return {type == DType::q6_k ? 16 : 32, zero_point(type)};
+}
+
+Rounding row_rounding(DType type) {
+  return {32, zero_point(type)};
+}
+
+ActivationsQ8 round_activations(Stream& stream, ConstTensor x, Rounding rounding, ScratchUse use) {
   const std::int64_t rows = x.rows(), columns = x.columns();
   ActivationsQ8 out{};
   out.rows = rows;
-  out.group = type == DType::q6_k ? 16 : 32;
+  out.group = rounding.group;
+  out.zero_point = rounding.zero_point;
   out.padded_columns = (columns + 63) / 64 * 64;
   out.padded_groups = (columns / out.group + 7) / 8 * 8;
-  out.zero_point = zero_point(type);
   const std::int64_t elements = rows * out.padded_columns, groups = rows * out.padded_groups;
-  std::byte* memory = stream.scratch().shared(ScratchUse::activations, elements * 3 + groups * 16 + groups / 8);
+  std::byte* memory = stream.scratch().shared(use, elements * 3 + groups * 16 + groups / 8);
   const auto take = [&](std::int64_t bytes) {
     std::byte* part = memory;
     memory += bytes;
@@ -49,6 +56,18 @@ ActivationsQ8 round_activations(Stream& stream, ConstTensor x, DType type) {
                                  loops.quantize_row(floats(x) + row * columns, columns, row, out);
                              });
   return out;
+}
+
+ActivationsQ8 rows_of(const ActivationsQ8& x, std::int64_t first, std::int64_t count) {
+  ActivationsQ8 part = x;
+  part.rows = count;
+  part.values += first * x.padded_columns;
+  part.residuals += first * x.padded_columns;
+  part.lane_corrections += first * x.padded_columns / 4;
+  part.scales += first * x.padded_groups * 2;
+  part.group_corrections += first * x.padded_groups * 2;
+  part.refined += first * x.padded_groups / 8;
+  return part;
 }
 
 }  // namespace lectern::kernels::cpu

@@ -2,18 +2,33 @@
 #pragma once
 
 #include "kernels/cpu/inner_loops.h"
+#include "kernels/cpu/scratch.h"
 #include "kernels/device.h"
 
 namespace lectern::kernels::cpu {
 
-/// Rounds x [T, K] f32 for weights of `type`, in blocks of 32 values: scale = max|x| / 127, q = round(x * (127 /
-/// max|x|)), ties to even. The same blocks serve all types (finer than the 256 of other engines for K-quants, and one
-/// format less).
+/// What the weights ask of the activations they meet.
+struct Rounding {
+  std::int64_t group = 32;      // values that share a scale of the weights
+  std::int32_t zero_point = 0;  // added to the weights to store them as unsigned bytes (paths/unpack.h)
+  friend bool operator==(const Rounding&, const Rounding&) = default;
+};
+/// For panels (matmul). Only of quantized types.
+Rounding panel_rounding(DType type);
+/// For single rows (matvec), whose sums are of 32 values for all types.
+Rounding row_rounding(DType type);
+
+/// Rounds x [T, K] f32 in blocks of 32 values: scale = max|x| / 127, q = round(x * (127 / max|x|)), ties to even. The
+/// same blocks serve all types (finer than the 256 of other engines for K-quants, and one format less).
 ///
 /// A few channels of many models are tens of times larger than the rest ("massive activations"); the other 31 values of
 /// their block would drown in the rounding. A block is refined where max|x| > 8 * mean|x| of its row: what the rounding
 /// left over is kept as a second byte, in parts of 1/128. Whether a block is refined depends on its own row alone.
-/// The memory belongs to the stream, until its next product.
-ActivationsQ8 round_activations(Stream& stream, ConstTensor x, DType type);
+/// The memory is the stream's scratch `use`, until that is asked for again.
+ActivationsQ8 round_activations(Stream& stream, ConstTensor x, Rounding rounding,
+                                ScratchUse use = ScratchUse::activations);
+
+/// Rows [first, first + count) of x, which has no order.
+ActivationsQ8 rows_of(const ActivationsQ8& x, std::int64_t first, std::int64_t count);
 
 }  // namespace lectern::kernels::cpu

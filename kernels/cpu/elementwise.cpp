@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "kernels/cpu/operations.h"
 
@@ -39,6 +40,15 @@ void add_sigmoid_scaled(Stream& stream, ConstTensor x, ConstTensor gate, Tensor 
                                                            floats(out) + row * columns);
                                }
                              });
+}
+
+void copy_columns(Stream& stream, ConstTensor x, std::int64_t column, Tensor out) {
+  const auto columns = static_cast<std::size_t>(out.dim(1));
+  stream.pool().parallel_for(
+      out.dim(0), std::max<std::int64_t>(1, 8192 / out.dim(1)), [&](std::int64_t first, std::int64_t last, int) {
+        for (std::int64_t row = first; row < last; ++row)
+          std::memcpy(floats(out) + row * out.dim(1), floats(x) + row * x.dim(1) + column, columns * sizeof(float));
+      });
 }
 
 }  // namespace lectern::kernels::cpu

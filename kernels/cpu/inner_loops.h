@@ -21,7 +21,8 @@ struct WeightRows {
 /// Activations rounded to 8 bits, or to 15 where a group is refined (activations_q8.h): x = scale * (value + residual /
 /// 128). Rows are filled up with zeros, so that loops run over whole vectors.
 struct ActivationsQ8 {
-  std::int64_t rows;
+  std::int64_t rows;                // T
+  const std::int32_t* order;        // [T]: row t of a product is row order[t] of these, null: row t
   std::int64_t padded_columns;      // Kp: columns rounded up to a multiple of 64
   std::int64_t padded_groups;       // Gp: columns / group rounded up to a multiple of 8
   std::int64_t group;               // values that share a scale of the weights: 32, Q6_K 16
@@ -78,7 +79,7 @@ struct ConvolutionArguments {
 };
 
 struct InnerLoops {
-  /// Weight rows that matmul computes together: split rows at multiples of this.
+  /// Weight rows that panel_* compute together.
   std::int64_t panel_rows;
 
   // One row of n values.
@@ -97,18 +98,19 @@ struct InnerLoops {
 
   /// Rounds row `row` of x [T, K] into `out`.
   void (*quantize_row)(const float* x, std::int64_t columns, std::int64_t row, const ActivationsQ8& out);
-  /// Bytes of `scratch` for the four products below.
-  std::int64_t (*matmul_scratch_bytes)(const WeightRows& w);
-  /// out[t, first..last) for all t; first is a multiple of panel_rows. out [T, w.rows].
-  void (*matmul_quantized)(const WeightRows& w, const ActivationsQ8& x, std::int64_t first, std::int64_t last,
-                           std::byte* scratch, float* out);
-  void (*matmul_float)(const WeightRows& w, const float* x, std::int64_t rows, std::int64_t first, std::int64_t last,
-                       std::byte* scratch, float* out);
-  /// As above for at most 8 rows of x, in the arithmetic of matvec.
+  /// Bytes of `scratch` for panels.
+  std::int64_t (*panel_scratch_bytes)();
+  /// totals[t, i] = x_t · w_(first + i) for all t and i < panel_rows; totals [T, panel_rows], what lies past the last
+  /// row of w is of no use.
+  void (*panel_quantized)(const WeightRows& w, const ActivationsQ8& x, std::int64_t first, std::byte* scratch,
+                          float* totals);
+  void (*panel_float)(const WeightRows& w, const float* x, const std::int32_t* order, std::int64_t x_rows,
+                      std::int64_t first, std::byte* scratch, float* totals);
+  /// out[t, first..last) for all t, in the arithmetic of matvec: few rows. out [T, w.rows].
   void (*matvec_quantized)(const WeightRows& w, const ActivationsQ8& x, std::int64_t first, std::int64_t last,
-                           std::byte* scratch, float* out);
+                           float* out);
   void (*matvec_float)(const WeightRows& w, const float* x, std::int64_t rows, std::int64_t first, std::int64_t last,
-                       std::byte* scratch, float* out);
+                       float* out);
 
   /// Floats of `scratch` for attention_rows.
   std::int64_t (*attention_rows_scratch)(std::int64_t head_dim, std::int64_t rows);
@@ -133,8 +135,6 @@ struct InnerLoops {
   float (*read_stream)(const float* x, std::int64_t n);
 };
 
-/// Rows that matvec takes.
-inline constexpr std::int64_t matvec_rows = 8;
 /// Slots per tile of attention_rows.
 inline constexpr std::int64_t attention_tile = 64;
 

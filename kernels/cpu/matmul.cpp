@@ -1,29 +1,39 @@
-// Weight rows are split over the threads by panels; the loops are in paths/product_loops.h.
+// Weight rows are split over the threads by panels; the loops are in paths/panel_loops.h.
 #include "kernels/matmul.h"
 
 #include <algorithm>
+#include <cstring>
 
-#include "kernels/cpu/activations_q8.h"
 #include "kernels/cpu/operations.h"
-#include "kernels/cpu/scratch.h"
+#include "kernels/cpu/products.h"
 
 namespace lectern::kernels::cpu {
 
-void matmul(Stream& stream, ConstTensor x, ConstTensor w, Tensor out) {
-  const WeightRows weights{w.data, w.type, w.rows(), w.columns(), row_bytes(w.type, w.columns())};
+void matmul(Stream& stream, ConstTensor x, std::span<const Product> products) {
   const InnerLoops& loops = stream.loops();
-  const std::int64_t panels = (weights.rows + loops.panel_rows - 1) / loops.panel_rows;
-  ActivationsQ8 rounded{};
-  if (is_quantized(w.type)) rounded = round_activations(stream, x, w.type);
-  stream.pool().parallel_for(panels, 1, [&](std::int64_t first_panel, std::int64_t last_panel, int worker) {
-    std::byte* scratch = stream.scratch().of_worker(worker, loops.matmul_scratch_bytes(weights));
-    const std::int64_t first = first_panel * loops.panel_rows;
-    const std::int64_t last = std::min(last_panel * loops.panel_rows, weights.rows);
-    if (is_quantized(w.type))
-      loops.matmul_quantized(weights, rounded, first, last, scratch, floats(out));
-    else
-      loops.matmul_float(weights, floats(x), x.rows(), first, last, scratch, floats(out));
-  });
+  const std::int64_t width = loops.panel_rows, rows = x.rows();
+  const auto panels = [&](const ConstTensor& w) { return (w.rows() + width - 1) / width; };
+  for (const ProductGroup& group : group_products(products, panel_rounding, panels)) {
+    ActivationsQ8 rounded{};
+    if (group.is_quantized) rounded = round_activations(stream, x, group.rounding);
+    stream.pool().parallel_for(group.ends.back(), 1, [&](std::int64_t first, std::int64_t last, int worker) {
+      const std::int64_t scratch_bytes = loops.panel_scratch_bytes();
+      std::byte* scratch = stream.scratch().of_worker(worker, scratch_bytes + rows * width * 4);
+      float* totals = reinterpret_cast<float*>(scratch + scratch_bytes);
+      for_each_product(group, first, last, [&](const Product& product, std::int64_t from, std::int64_t to) {
+        const WeightRows w = rows_of(product.w);
+        for (std::int64_t row = from * width; row < std::min(to * width, w.rows); row += width) {
+          if (group.is_quantized)
+            loops.panel_quantized(w, rounded, row, scratch, totals);
+          else
+            loops.panel_float(w, floats(x), nullptr, rows, row, scratch, totals);
+          const auto bytes = static_cast<std::size_t>(std::min(width, w.rows - row)) * sizeof(float);
+          for (std::int64_t t = 0; t < rows; ++t)
+            std::memcpy(floats(product.out) + t * w.rows + row, totals + t * width, bytes);
+        }
+      });
+    });
+  }
 }
 
 }  // namespace lectern::kernels::cpu

@@ -1,6 +1,9 @@
-// The rows of x are sorted by expert, so that each chosen expert's weights are read once: its rows pass through gate,
-// up and down together. The results keep one row per (token, choice) and are summed afterwards in the order of the
-// choices, so a token's bits do not depend on who shares its experts.
+// Many rows: they are sorted by expert, and all chosen experts are one row of tasks: an expert's rows meet a panel of
+// its gate and the same panel of its up matrix, which leaves a piece of the activated rows; these, rounded again, meet
+// the panels of the down matrices, expert after expert, and are added to the tokens they belong to. Three loops for a
+// layer however many experts there are, and nothing but the activated rows is kept in between. Few rows: the tasks are
+// runs of weight rows of one (token, choice). A token's experts are added up in the order of their numbers, so its bits
+// do not depend on who shares them.
 #include "kernels/moe_experts.h"
 
 #include <algorithm>
@@ -8,77 +11,195 @@
 #include <vector>
 
 #include "kernels/cpu/operations.h"
-#include "kernels/cpu/scratch.h"
+#include "kernels/cpu/products.h"
 
 namespace lectern::kernels::cpu {
 
 namespace {
 
-ConstTensor matrix_of(const ConstTensor& experts, std::int64_t expert) {
-  const std::int64_t bytes = experts.dim(1) * row_bytes(experts.type, experts.dim(2));
-  return {experts.data + expert * bytes, experts.type, {experts.dim(1), experts.dim(2)}};
+constexpr std::int64_t decode_rows = 32;  // weight rows of a task
+
+WeightRows matrix_of(const ConstTensor& experts, std::int64_t expert) {
+  const std::int64_t bytes = row_bytes(experts.type, experts.dim(2));
+  return {experts.data + expert * experts.dim(1) * bytes, experts.type, experts.dim(1), experts.dim(2), bytes};
 }
 
-void product(Stream& stream, RowKind kind, const float* x, std::int64_t rows, ConstTensor w, float* out) {
-  const std::int64_t step = kind == RowKind::decode ? matvec_rows : rows;
-  for (std::int64_t row = 0; row < rows; row += step) {
-    const std::int64_t n = std::min(step, rows - row);
-    const ConstTensor in = f32_view(x + row * w.columns(), {n, w.columns()});
-    const Tensor result = f32_view(out + row * w.rows(), {n, w.rows()});
-    if (kind == RowKind::decode)
-      matvec(stream, in, w, result);
-    else
-      matmul(stream, in, w, result);
+/// The choices (token, i) by expert, then by token.
+struct SortedChoices {
+  struct Expert {
+    std::int64_t id, first, count;  // choices [first, first + count)
+  };
+  std::vector<Expert> experts;       // those that were chosen
+  std::vector<std::int32_t> tokens;  // of each choice
+  std::vector<float> weights;
+  std::int64_t most = 0;  // choices of one expert
+
+  SortedChoices(const std::int32_t* ids, const float* shares, std::int64_t rows, std::int64_t chosen,
+                std::int64_t count)
+      : tokens(static_cast<std::size_t>(rows)), weights(static_cast<std::size_t>(rows)) {
+    std::vector<std::int64_t> starts(static_cast<std::size_t>(count) + 1, 0);
+    for (std::int64_t i = 0; i < rows; ++i) ++starts[static_cast<std::size_t>(ids[i]) + 1];
+    for (std::int64_t e = 0; e < count; ++e) {
+      const std::int64_t n = starts[static_cast<std::size_t>(e) + 1], first = starts[static_cast<std::size_t>(e)];
+      if (n > 0) experts.push_back({e, first, n});
+      most = std::max(most, n);
+      starts[static_cast<std::size_t>(e) + 1] += first;
+    }
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const auto place = static_cast<std::size_t>(starts[static_cast<std::size_t>(ids[i])]++);
+      tokens[place] = static_cast<std::int32_t>(i / chosen);
+      weights[place] = shares[i];
+    }
   }
+};
+
+/// Rows of activations as the products want them.
+struct Activations {
+  const float* values;
+  std::int64_t columns;
+  ActivationsQ8 rounded{};
+
+  Activations(Stream& stream, ConstTensor x, DType weights, Rounding (*rounding)(DType), ScratchUse use)
+      : values(floats(x)), columns(x.columns()) {
+    if (is_quantized(weights)) rounded = round_activations(stream, x, rounding(weights), use);
+  }
+};
+
+/// totals = rows order[0..count) of x · panel `first` of w.
+void panel_product(const InnerLoops& loops, const WeightRows& w, const Activations& x, const std::int32_t* order,
+                   std::int64_t count, std::int64_t first, std::byte* scratch, float* totals) {
+  if (!is_quantized(w.type)) return loops.panel_float(w, x.values, order, count, first, scratch, totals);
+  ActivationsQ8 rows = x.rounded;
+  rows.order = order;
+  rows.rows = count;
+  loops.panel_quantized(w, rows, first, scratch, totals);
+}
+
+void many_rows(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up, ConstTensor down, ConstTensor experts,
+               ConstTensor weights, Tensor out) {
+  const std::int64_t tokens = x.rows(), hidden = x.columns(), inner = gate.dim(1), chosen = experts.columns();
+  const std::int64_t rows = tokens * chosen;
+  const InnerLoops& loops = stream.loops();
+  const std::int64_t width = loops.panel_rows, scratch_bytes = loops.panel_scratch_bytes();
+  const SortedChoices choices(reinterpret_cast<const std::int32_t*>(experts.data), floats(weights), rows, chosen,
+                              gate.dim(0));
+  const auto totals_of_worker = [&](int worker, std::int64_t panels) {
+    return stream.scratch().of_worker(worker, scratch_bytes + panels * choices.most * width * 4);
+  };
+
+  float* activated = reinterpret_cast<float*>(stream.scratch().shared(ScratchUse::experts_hidden, rows * inner * 4));
+  {
+    const Activations for_gate(stream, x, gate.type, panel_rounding, ScratchUse::activations);
+    const Activations for_up(stream, x, up.type, panel_rounding, ScratchUse::experts_input);
+    const std::int64_t panels = (inner + width - 1) / width;
+    const auto tasks = static_cast<std::int64_t>(choices.experts.size()) * panels;
+    stream.pool().parallel_for(tasks, 1, [&](std::int64_t first, std::int64_t last, int worker) {
+      std::byte* scratch = totals_of_worker(worker, 2);
+      for (std::int64_t task = first; task < last; ++task) {
+        const SortedChoices::Expert& expert = choices.experts[static_cast<std::size_t>(task / panels)];
+        const std::int64_t row = task % panels * width, count = std::min(width, inner - row);
+        const std::int32_t* order = choices.tokens.data() + expert.first;
+        float* gates = reinterpret_cast<float*>(scratch + scratch_bytes);
+        float* ups = gates + expert.count * width;
+        panel_product(loops, matrix_of(gate, expert.id), for_gate, order, expert.count, row, scratch, gates);
+        panel_product(loops, matrix_of(up, expert.id), for_up, order, expert.count, row, scratch, ups);
+        for (std::int64_t i = 0; i < expert.count; ++i)
+          loops.silu_multiply(gates + i * width, ups + i * width, count, activated + (expert.first + i) * inner + row);
+      }
+    });
+  }
+
+  const Activations hidden_rows(stream, f32_view(activated, {rows, inner}), down.type, panel_rounding,
+                                ScratchUse::activations);
+  std::vector<std::int32_t> in_order(static_cast<std::size_t>(rows));
+  for (std::size_t i = 0; i < in_order.size(); ++i) in_order[i] = static_cast<std::int32_t>(i);
+  stream.pool().parallel_for((hidden + width - 1) / width, 1, [&](std::int64_t first, std::int64_t last, int worker) {
+    std::byte* scratch = totals_of_worker(worker, 1);
+    float* totals = reinterpret_cast<float*>(scratch + scratch_bytes);
+    for (std::int64_t row = first * width; row < std::min(last * width, hidden); row += width) {
+      const std::int64_t count = std::min(width, hidden - row);
+      for (std::int64_t t = 0; t < tokens; ++t)
+        std::memset(floats(out) + t * hidden + row, 0, static_cast<std::size_t>(count) * sizeof(float));
+      for (const SortedChoices::Expert& expert : choices.experts) {
+        panel_product(loops, matrix_of(down, expert.id), hidden_rows, in_order.data() + expert.first, expert.count, row,
+                      scratch, totals);
+        for (std::int64_t i = 0; i < expert.count; ++i) {
+          const auto choice = static_cast<std::size_t>(expert.first + i);
+          loops.add_scaled(totals + i * width, choices.weights[choice], count,
+                           floats(out) + choices.tokens[choice] * hidden + row);
+        }
+      }
+    }
+  });
+}
+
+/// out[0..count) = row `token` of x · rows [first, first + count) of w.
+void row_product(const InnerLoops& loops, const WeightRows& w, const Activations& x, std::int32_t token,
+                 std::int64_t first, std::int64_t count, float* out) {
+  const WeightRows part = rows_of(w, first, count);
+  if (!is_quantized(w.type)) return loops.matvec_float(part, x.values + token * x.columns, 1, 0, count, out);
+  ActivationsQ8 row = x.rounded;
+  row.order = &token;
+  row.rows = 1;
+  loops.matvec_quantized(part, row, 0, count, out);
+}
+
+void few_rows(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up, ConstTensor down, ConstTensor experts,
+              ConstTensor weights, Tensor out) {
+  const std::int64_t tokens = x.rows(), hidden = x.columns(), inner = gate.dim(1), chosen = experts.columns();
+  const std::int64_t rows = tokens * chosen;
+  const InnerLoops& loops = stream.loops();
+  const auto* ids = reinterpret_cast<const std::int32_t*>(experts.data);
+  // The choices of each token by the number of the expert.
+  std::vector<std::int64_t> order(static_cast<std::size_t>(rows));
+  for (std::int64_t i = 0; i < rows; ++i) order[static_cast<std::size_t>(i)] = i;
+  for (std::int64_t t = 0; t < tokens; ++t)
+    std::sort(order.begin() + t * chosen, order.begin() + (t + 1) * chosen,
+              [&](std::int64_t a, std::int64_t b) { return ids[a] != ids[b] ? ids[a] < ids[b] : a < b; });
+
+  float* activated = reinterpret_cast<float*>(stream.scratch().shared(ScratchUse::experts_hidden, rows * inner * 4));
+  {
+    const Activations for_gate(stream, x, gate.type, row_rounding, ScratchUse::activations);
+    const Activations for_up(stream, x, up.type, row_rounding, ScratchUse::experts_input);
+    const std::int64_t runs = (inner + decode_rows - 1) / decode_rows;
+    stream.pool().parallel_for(rows * runs, 1, [&](std::int64_t first, std::int64_t last, int) {
+      for (std::int64_t task = first; task < last; ++task) {
+        const std::int64_t choice = order[static_cast<std::size_t>(task / runs)], row = task % runs * decode_rows;
+        const std::int64_t count = std::min(decode_rows, inner - row);
+        const auto token = static_cast<std::int32_t>(choice / chosen);
+        float gates[decode_rows], ups[decode_rows];
+        row_product(loops, matrix_of(gate, ids[choice]), for_gate, token, row, count, gates);
+        row_product(loops, matrix_of(up, ids[choice]), for_up, token, row, count, ups);
+        loops.silu_multiply(gates, ups, count, activated + task / runs * inner + row);
+      }
+    });
+  }
+  const Activations hidden_rows(stream, f32_view(activated, {rows, inner}), down.type, row_rounding,
+                                ScratchUse::activations);
+  const std::int64_t runs = (hidden + decode_rows - 1) / decode_rows;
+  stream.pool().parallel_for(runs, 1, [&](std::int64_t first, std::int64_t last, int) {
+    for (std::int64_t row = first * decode_rows; row < std::min(last * decode_rows, hidden); row += decode_rows) {
+      const std::int64_t count = std::min(decode_rows, hidden - row);
+      for (std::int64_t t = 0; t < tokens; ++t) {
+        float* to = floats(out) + t * hidden + row;
+        std::memset(to, 0, static_cast<std::size_t>(count) * sizeof(float));
+        for (std::int64_t i = t * chosen; i < (t + 1) * chosen; ++i) {
+          const std::int64_t choice = order[static_cast<std::size_t>(i)];
+          float products[decode_rows];
+          row_product(loops, matrix_of(down, ids[choice]), hidden_rows, static_cast<std::int32_t>(i), row, count,
+                      products);
+          loops.add_scaled(products, floats(weights)[choice], count, to);
+        }
+      }
+    }
+  });
 }
 
 }  // namespace
 
 void moe_experts(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up, ConstTensor down, ConstTensor experts,
                  ConstTensor weights, RowKind kind, Tensor out) {
-  const std::int64_t tokens = x.rows(), hidden = x.columns(), inner = gate.dim(1), chosen = experts.columns();
-  const std::int64_t count = gate.dim(0), rows = tokens * chosen;
-  const std::int32_t* ids = reinterpret_cast<const std::int32_t*>(experts.data);
-
-  // Counting sort: order[starts[e]..starts[e + 1]) are the choices (token * k + i) of expert e, tokens ascending.
-  std::vector<std::int64_t> starts(static_cast<std::size_t>(count) + 1, 0), order(static_cast<std::size_t>(rows));
-  for (std::int64_t i = 0; i < rows; ++i) ++starts[static_cast<std::size_t>(ids[i]) + 1];
-  for (std::size_t e = 0; e < static_cast<std::size_t>(count); ++e) starts[e + 1] += starts[e];
-  std::vector<std::int64_t> next(starts.begin(), starts.end() - 1);
-  std::int64_t most = 0;
-  for (std::int64_t i = 0; i < rows; ++i) order[static_cast<std::size_t>(next[static_cast<std::size_t>(ids[i])]++)] = i;
-  for (std::size_t e = 0; e < static_cast<std::size_t>(count); ++e) most = std::max(most, starts[e + 1] - starts[e]);
-
-  Scratch& scratch = stream.scratch();
-  float* in = reinterpret_cast<float*>(scratch.shared(ScratchUse::experts_input, most * hidden * 4));
-  float* gated = reinterpret_cast<float*>(scratch.shared(ScratchUse::experts_gate, most * inner * 4));
-  float* raised = reinterpret_cast<float*>(scratch.shared(ScratchUse::experts_up, most * inner * 4));
-  float* results = reinterpret_cast<float*>(scratch.shared(ScratchUse::experts_output, rows * hidden * 4));  // sorted
-  const auto row_bytes_of = static_cast<std::size_t>(hidden) * 4;
-  for (std::int64_t e = 0; e < count; ++e) {
-    const std::int64_t first = starts[static_cast<std::size_t>(e)], n = starts[static_cast<std::size_t>(e) + 1] - first;
-    if (n == 0) continue;
-    for (std::int64_t i = 0; i < n; ++i)
-      std::memcpy(in + i * hidden, floats(x) + order[static_cast<std::size_t>(first + i)] / chosen * hidden,
-                  row_bytes_of);
-    product(stream, kind, in, n, matrix_of(gate, e), gated);
-    product(stream, kind, in, n, matrix_of(up, e), raised);
-    const Tensor activated = f32_view(gated, {n, inner});
-    silu_multiply(stream, activated, f32_view(raised, {n, inner}), activated);
-    product(stream, kind, gated, n, matrix_of(down, e), results + first * hidden);
-  }
-
-  std::vector<std::int64_t> place(static_cast<std::size_t>(rows));
-  for (std::int64_t i = 0; i < rows; ++i) place[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])] = i;
-  stream.pool().parallel_for(tokens, 4, [&](std::int64_t first, std::int64_t last, int) {
-    for (std::int64_t t = first; t < last; ++t) {
-      float* to = floats(out) + t * hidden;
-      std::memset(to, 0, row_bytes_of);
-      for (std::int64_t i = t * chosen; i < (t + 1) * chosen; ++i)
-        stream.loops().add_scaled(results + place[static_cast<std::size_t>(i)] * hidden, floats(weights)[i], hidden,
-                                  to);
-    }
-  });
+  (kind == RowKind::decode ? few_rows : many_rows)(stream, x, gate, up, down, experts, weights, out);
 }
 
 }  // namespace lectern::kernels::cpu

@@ -7,6 +7,7 @@
 #include "kernels/delta_rule.h"
 #include "kernels/device.h"
 #include "kernels/kv_page.h"
+#include "kernels/matmul.h"
 #include "kernels/moe_experts.h"
 #include "kernels/rotary.h"
 #include "kernels/tensor.h"
@@ -26,12 +27,13 @@ void gated_rms_norm(Stream& stream, ConstTensor o, ConstTensor z, ConstTensor w,
 void l2_norm(Stream& stream, ConstTensor x, float eps, float scale, Tensor out);
 void rotary(Stream& stream, Tensor x, std::span<const std::int64_t> positions, std::span<const double> frequencies,
             float magnitude, RotaryPairs pairs);
-void matmul(Stream& stream, ConstTensor x, ConstTensor w, Tensor out);
-void matvec(Stream& stream, ConstTensor x, ConstTensor w, Tensor out);
+void matmul(Stream& stream, ConstTensor x, std::span<const Product> products);
+void matvec(Stream& stream, ConstTensor x, std::span<const Product> products);
 void add(Stream& stream, ConstTensor a, ConstTensor b, Tensor out);
 void silu_multiply(Stream& stream, ConstTensor gate, ConstTensor up, Tensor out);
 void sigmoid_multiply(Stream& stream, ConstTensor x, ConstTensor gate, Tensor out);
 void add_sigmoid_scaled(Stream& stream, ConstTensor x, ConstTensor gate, Tensor out);
+void copy_columns(Stream& stream, ConstTensor x, std::int64_t column, Tensor out);
 void kv_write(Stream& stream, ConstTensor k, ConstTensor v, KvShape shape, KvStrips strips, std::int64_t first_slot);
 void attention_prefill(Stream& stream, ConstTensor q, KvShape shape, KvStrips strips, std::int64_t first_slot,
                        float scale, Tensor out);

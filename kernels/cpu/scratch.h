@@ -9,7 +9,7 @@
 namespace lectern::kernels::cpu {
 
 /// Who holds a piece of shared scratch: operations that call each other must not share one.
-enum class ScratchUse { activations, attention, experts_input, experts_gate, experts_up, experts_output, count };
+enum class ScratchUse { activations, attention, experts_input, experts_hidden, count };
 
 class Scratch {
  public:

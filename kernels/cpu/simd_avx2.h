@@ -105,6 +105,39 @@ inline F32 sums_of(const F32 (&x)[8]) {
   }
   return _mm256_permute2f128_ps(four[0], four[1], 0x20) + _mm256_permute2f128_ps(four[0], four[1], 0x31);
 }
+/// 8 rows of 8 words, `stride` bytes apart, become their columns, `out_stride` bytes apart.
+inline void transpose_words(const uint8_t* from, int64_t stride, uint8_t* to, int64_t out_stride) {
+  __m256i rows[8], pairs[8];
+  for (int i = 0; i < 8; ++i) rows[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i * stride));
+  for (int i = 0; i < 8; i += 2) {
+    pairs[i] = _mm256_unpacklo_epi32(rows[i], rows[i + 1]);
+    pairs[i + 1] = _mm256_unpackhi_epi32(rows[i], rows[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4) {  // rows[i + c]: column c of each half, of rows i..i+3
+    rows[i] = _mm256_unpacklo_epi64(pairs[i], pairs[i + 2]);
+    rows[i + 1] = _mm256_unpackhi_epi64(pairs[i], pairs[i + 2]);
+    rows[i + 2] = _mm256_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
+    rows[i + 3] = _mm256_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
+  }
+  for (int c = 0; c < 4; ++c) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + c * out_stride),
+                        _mm256_permute2x128_si256(rows[c], rows[4 + c], 0x20));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + (4 + c) * out_stride),
+                        _mm256_permute2x128_si256(rows[c], rows[4 + c], 0x31));
+  }
+}
+/// To the nearest bf16, ties to even; NaN and infinity stay.
+inline F32 rounded_to_bf16(F32 x) {
+  const __m256i bits = _mm256_castps_si256(x), exponent = _mm256_set1_epi32(0x7f800000);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const __m256i sum = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  const __m256i special = _mm256_cmpeq_epi32(_mm256_and_si256(bits, exponent), exponent);
+  return _mm256_castsi256_ps(
+      _mm256_and_si256(_mm256_blendv_epi8(sum, bits, special), _mm256_set1_epi32(static_cast<int>(0xffff0000))));
+}
+inline I32 shift_left_7(I32 x) {
+  return _mm256_slli_epi32(x, 7);
+}
 inline F32 odd_lanes(F32 x) {
   return _mm256_blend_ps(_mm256_setzero_ps(), x, 0xaa);
 }  // the others zero

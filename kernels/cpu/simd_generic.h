@@ -115,6 +115,29 @@ inline F32 sums_of(const F32 (&x)[4]) {
   for (int i = 0; i < 4; ++i) sums[i] = (x[i][0] + x[i][2]) + (x[i][1] + x[i][3]);
   return sums;
 }
+/// 4 rows of 4 words, `stride` bytes apart, become their columns, `out_stride` bytes apart.
+inline void transpose_words(const uint8_t* from, int64_t stride, uint8_t* to, int64_t out_stride) {
+  for (int row = 0; row < 4; ++row)
+    for (int column = 0; column < 4; ++column)
+      __builtin_memcpy(to + column * out_stride + row * 4, from + row * stride + column * 4, 4);
+}
+/// To the nearest bf16, ties to even; NaN and infinity stay.
+inline F32 rounded_to_bf16(F32 x) {
+  for (int i = 0; i < 4; ++i) {
+    uint32_t bits;
+    const float value = x[i];
+    __builtin_memcpy(&bits, &value, 4);
+    if ((bits & 0x7f800000u) != 0x7f800000u) bits += 0x7fffu + ((bits >> 16) & 1u);
+    bits &= 0xffff0000u;
+    float result;
+    __builtin_memcpy(&result, &bits, 4);
+    x[i] = result;
+  }
+  return x;
+}
+inline I32 shift_left_7(I32 x) {
+  return x << 7;
+}
 inline F32 odd_lanes(F32 x) {
   return F32{0, x[1], 0, x[3]};
 }  // the others zero

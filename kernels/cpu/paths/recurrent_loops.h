@@ -65,12 +65,8 @@ void delta_rule_columns(const DeltaRuleArguments& a, int64_t head, int64_t first
 
 constexpr int64_t max_convolution_width = 16;
 
-inline float rounded(float x, bool to_bf16) {
-  return to_bf16 ? bf16_to_f32(f32_to_bf16(x)) : x;
-}
-
-/// Rows that have become history are rounded to the state's type at once, so that a token's result is the same whether
-/// its predecessors came in this call or from the state.
+/// All inputs are rounded to the state's type, so that a token's result is the same whether its predecessors came in
+/// this call or from the state.
 void convolve_channels(const ConvolutionArguments& a, int64_t first, int64_t last) {
   const int64_t history_rows = a.width - 1;
   const auto read_state = [&](int64_t row, int64_t channel) {
@@ -105,18 +101,14 @@ void convolve_channels(const ConvolutionArguments& a, int64_t first, int64_t las
     };
     int64_t snapshot = 0;
     for (int64_t t = 0; t < a.tokens; ++t) {
-      const F32 now = load_upto(a.x + t * a.channels + channel, count);
+      const F32 read = load_upto(a.x + t * a.channels + channel, count);
+      const F32 now = a.state_is_bf16 ? rounded_to_bf16(read) : read;
       F32 sums = zero();
       for (int64_t j = 0; j < history_rows; ++j) sums = fma(weights[j], history[j], sums);
       sums = fma(weights[history_rows], now, sums);
       store_upto(a.out + t * a.channels + channel, silu(sums), count);
       for (int64_t j = 0; j + 1 < history_rows; ++j) history[j] = history[j + 1];
-      if (history_rows > 0) {
-        float values[lanes];
-        store(values, now);
-        for (float& value : values) value = rounded(value, a.state_is_bf16);
-        history[history_rows - 1] = load(values);
-      }
+      if (history_rows > 0) history[history_rows - 1] = now;
       for (; snapshot < a.snapshot_count && a.snapshot_offsets[snapshot] == t + 1; ++snapshot)
         write_state(a.snapshots[snapshot]);
     }

@@ -3,7 +3,8 @@
 #pragma once
 
 #include "kernels/cpu/paths/attention_loops.h"
-#include "kernels/cpu/paths/product_loops.h"
+#include "kernels/cpu/paths/matvec_loops.h"
+#include "kernels/cpu/paths/panel_loops.h"
 #include "kernels/cpu/paths/recurrent_loops.h"
 #include "kernels/cpu/paths/row_loops.h"
 
@@ -46,7 +47,7 @@ float read_stream(const float* x, int64_t n) {
 }
 
 constexpr InnerLoops table() {
-  return {lanes,
+  return {panel_rows,
           rms_norm_row,
           gated_rms_norm_row,
           l2_norm_row,
@@ -58,9 +59,9 @@ constexpr InnerLoops table() {
           to_bf16,
           rotate,
           quantize_row,
-          matmul_scratch_bytes,
-          matmul_quantized,
-          matmul_float,
+          panel_scratch_bytes,
+          panel_quantized,
+          panel_float,
           matvec_quantized,
           matvec_float,
           attention_rows_scratch,

@@ -1,0 +1,244 @@
+// Products of many rows (prefill) of one instruction path.
+//
+// `panel_rows` weight rows form a panel, a run of columns at a time: it is unpacked once, interleaved so that a vector
+// holds the same k (four k for bytes) of `lanes` of its rows, and then meets every row of x, `tile` at a time: one
+// broadcast of x serves `panel_vectors` vectors of weights, one load of weights serves `tile` rows. The run of columns
+// is as long as panel and tile stay in the L1 cache together (32 KiB); between the runs the sums of all rows lie in
+// `totals`, in the L2 cache. An output element is one lane with its own chain of additions over k, so its bits depend
+// neither on the tile nor on the number of rows. Sums of integers are exact; sums of f32 products are formed over runs
+// of 64 values and then added up.
+#pragma once
+
+#include "kernels/cpu/inner_loops.h"
+#include "kernels/cpu/paths/unpack.h"
+
+namespace lectern::kernels::cpu {
+namespace {
+
+constexpr int panel_vectors = lanes == 16 ? 2 : 1;
+constexpr int64_t panel_rows = panel_vectors * lanes;
+constexpr int tile = lanes == 16 ? 6 : 4;
+constexpr int64_t byte_columns = 512;   // of a panel of bytes, with scales 20 KiB in AVX-512
+constexpr int64_t float_columns = 128;  // of a panel of f32, 16 KiB
+constexpr int64_t spare_columns = 64;   // a transposed square may reach past the end of a run
+
+/// Where the rows of x that a tile takes begin.
+template <class Element, int rows>
+struct RowPointers {
+  Element* of[rows];
+  RowPointers(Element* base, int64_t stride, const int32_t* order, int64_t first) {
+    for (int r = 0; r < rows; ++r) of[r] = base + (order != nullptr ? order[first + r] : first + r) * stride;
+  }
+  Element* operator[](int r) const { return of[r]; }
+};
+
+// ---- quantized weights ----
+
+/// Columns [column, column + columns) of weight rows [first, first + rows), rows <= panel_rows. `row_bytes` [lanes,
+/// byte_columns + spare_columns] is scratch.
+template <class Block, int group>
+void build_panel(const WeightRows& w, int64_t first, int64_t rows, int64_t column, int64_t columns, uint8_t* unpacked,
+                 uint8_t* panel, float* panel_scales) {
+  constexpr int64_t stride = byte_columns + spare_columns;
+  constexpr int64_t groups_per_block = Block::values / group;
+  for (int64_t vector = 0; vector < panel_vectors; ++vector) {
+    for (int64_t lane = 0; lane < lanes; ++lane) {
+      // Rows past the end repeat the last one; their results are not stored.
+      const int64_t source = first + smaller(vector * lanes + lane, rows - 1);
+      const Block* block = reinterpret_cast<const Block*>(w.data + source * w.row_bytes) + column / Block::values;
+      float* to = panel_scales + vector * lanes + lane;
+      for (int64_t b = 0; b < columns / Block::values; ++b) {
+        float scales[2 * groups_per_block];
+        unpack(block[b], unpacked + lane * stride + b * Block::values, scales);
+        for (int64_t g = 0; g < groups_per_block; ++g, to += 2 * panel_rows) {
+          to[0] = scales[2 * g];
+          to[panel_rows] = scales[2 * g + 1];
+        }
+      }
+    }
+    for (int64_t i = 0; i < columns; i += 4 * lanes)
+      transpose_words(unpacked + i, stride, panel + i * panel_rows + vector * lanes * 4, panel_rows * 4);
+  }
+}
+
+/// sums[r] += one group of panel weights times the same group of row r of x.
+template <int rows, int group, bool wide>
+inline void dot_group(const uint8_t* weights, const RowPointers<const int8_t, rows>& x, int64_t at,
+                      I32 (&sums)[rows][panel_vectors]) {
+  for (int i = 0; i < group / 4; ++i) {
+    I32 panel_bytes[panel_vectors];
+    for (int v = 0; v < panel_vectors; ++v) panel_bytes[v] = iload(weights + (i * panel_rows + v * lanes) * 4);
+    for (int r = 0; r < rows; ++r) {
+      int32_t word;
+      __builtin_memcpy(&word, x[r] + at + 4 * i, 4);
+      const I32 four = iset1(word);
+      for (int v = 0; v < panel_vectors; ++v) sums[r][v] = dot4<wide>(sums[r][v], panel_bytes[v], four);
+    }
+  }
+}
+
+/// Adds `groups` groups, from `column` on, to totals [rows, panel_rows].
+template <int rows, int group, bool wide, bool has_offset>
+void multiply_panel(const uint8_t* panel, const float* panel_scales, const ActivationsQ8& x, int64_t first_row,
+                    int64_t column, int64_t groups, float* totals_of_rows) {
+  const int64_t first_group = column / group;
+  const RowPointers<const int8_t, rows> values(x.values + column, x.padded_columns, x.order, first_row);
+  const RowPointers<const float, rows> scales(x.scales + first_group * 2, x.padded_groups * 2, x.order, first_row);
+  const RowPointers<const int32_t, rows> corrections(x.group_corrections + first_group * 2, x.padded_groups * 2,
+                                                     x.order, first_row);
+  F32 totals[rows][panel_vectors];
+  for (int r = 0; r < rows; ++r)
+    for (int v = 0; v < panel_vectors; ++v)
+      totals[r][v] = column == 0 ? zero() : load(totals_of_rows + r * panel_rows + v * lanes);
+  for (int64_t g = 0; g < groups; ++g) {
+    const float* weight_scales = panel_scales + g * 2 * panel_rows;
+    I32 sums[rows][panel_vectors];
+    for (int r = 0; r < rows; ++r)
+      for (int v = 0; v < panel_vectors; ++v) sums[r][v] = has_offset ? izero() : iset1(corrections[r][2 * g]);
+    dot_group<rows, group, wide>(panel + g * group * panel_rows, values, g * group, sums);
+    for (int v = 0; v < panel_vectors; ++v) {
+      const F32 scale = load(weight_scales + v * lanes);
+      for (int r = 0; r < rows; ++r)
+        totals[r][v] = fma(to_f32(sums[r][v]), scale * set1(scales[r][2 * g]), totals[r][v]);
+      if (has_offset) {
+        const F32 offset = load(weight_scales + panel_rows + v * lanes);
+        for (int r = 0; r < rows; ++r) totals[r][v] = fma(offset, set1(scales[r][2 * g + 1]), totals[r][v]);
+      }
+    }
+  }
+  for (int r = 0; r < rows; ++r)
+    for (int v = 0; v < panel_vectors; ++v) store(totals_of_rows + r * panel_rows + v * lanes, totals[r][v]);
+}
+
+/// Adds what the rounding of refined groups left over: weights times residuals, in parts. A row whose group is not
+/// refined has residuals of zero, which change no bit of its total.
+template <int rows, int group, bool wide>
+__attribute__((noinline)) void refine_panel(const uint8_t* panel, const float* panel_scales, const ActivationsQ8& x,
+                                            int64_t first_row, int64_t column, int64_t groups, float* totals) {
+  const int64_t first_group = column / group;
+  const RowPointers<const int8_t, rows> residuals(x.residuals + column, x.padded_columns, x.order, first_row);
+  const RowPointers<const float, rows> scales(x.scales + first_group * 2, x.padded_groups * 2, x.order, first_row);
+  const RowPointers<const int32_t, rows> corrections(x.group_corrections + first_group * 2, x.padded_groups * 2,
+                                                     x.order, first_row);
+  const RowPointers<const uint8_t, rows> refined(x.refined + first_group / 8, x.padded_groups / 8, x.order, first_row);
+  for (int64_t eight = 0; eight < groups; eight += 8) {
+    unsigned any = 0;
+    for (int r = 0; r < rows; ++r) any |= refined[r][eight / 8];
+    for (; any != 0; any &= any - 1) {
+      const int64_t g = eight + __builtin_ctz(any);
+      I32 sums[rows][panel_vectors];
+      for (int r = 0; r < rows; ++r)
+        for (int v = 0; v < panel_vectors; ++v) sums[r][v] = iset1(corrections[r][2 * g + 1]);
+      dot_group<rows, group, wide>(panel + g * group * panel_rows, residuals, g * group, sums);
+      for (int v = 0; v < panel_vectors; ++v) {
+        const F32 scale = load(panel_scales + g * 2 * panel_rows + v * lanes) * set1(1.0f / residual_parts);
+        for (int r = 0; r < rows; ++r) {
+          float* total = totals + r * panel_rows + v * lanes;
+          store(total, fma(to_f32(sums[r][v]), scale * set1(scales[r][2 * g]), load(total)));
+        }
+      }
+    }
+  }
+}
+
+/// body(rows, first): all rows of x, `tile` at a time, then what is left by halves.
+template <class Body>
+inline void for_each_tile(int64_t rows, Body body) {
+  int64_t t = 0;
+  for (; t + tile <= rows; t += tile) body.template operator()<tile>(t);
+  if (t + tile / 2 <= rows) {
+    body.template operator()<tile / 2>(t);
+    t += tile / 2;
+  }
+  for (; t < rows; ++t) body.template operator()<1>(t);
+}
+
+template <class Block, int group, bool wide, bool has_offset>
+void panel_of_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first, std::byte* scratch, float* totals) {
+  uint8_t* unpacked = reinterpret_cast<uint8_t*>(scratch);
+  uint8_t* panel = unpacked + lanes * (byte_columns + spare_columns);
+  float* panel_scales = reinterpret_cast<float*>(panel + panel_rows * (byte_columns + spare_columns));
+  for (int64_t column = 0; column < w.columns; column += byte_columns) {
+    const int64_t columns = smaller(byte_columns, w.columns - column);
+    build_panel<Block, group>(w, first, smaller(panel_rows, w.rows - first), column, columns, unpacked, panel,
+                              panel_scales);
+    for_each_tile(x.rows, [&]<int rows>(int64_t t) {
+      multiply_panel<rows, group, wide, has_offset>(panel, panel_scales, x, t, column, columns / group,
+                                                    totals + t * panel_rows);
+      refine_panel<rows, group, wide>(panel, panel_scales, x, t, column, columns / group, totals + t * panel_rows);
+    });
+  }
+}
+
+void panel_quantized(const WeightRows& w, const ActivationsQ8& x, int64_t first, std::byte* scratch, float* totals) {
+  switch (w.type) {
+    case DType::q4_0: return panel_of_blocks<BlockQ4_0, 32, false, false>(w, x, first, scratch, totals);
+    case DType::q4_1: return panel_of_blocks<BlockQ4_1, 32, false, true>(w, x, first, scratch, totals);
+    case DType::q8_0: return panel_of_blocks<BlockQ8_0, 32, true, false>(w, x, first, scratch, totals);
+    case DType::q4_k: return panel_of_blocks<BlockQ4_K, 32, false, true>(w, x, first, scratch, totals);
+    case DType::q5_k: return panel_of_blocks<BlockQ5_K, 32, false, true>(w, x, first, scratch, totals);
+    case DType::q6_k: return panel_of_blocks<BlockQ6_K, 16, false, false>(w, x, first, scratch, totals);
+    default: return;
+  }
+}
+
+// ---- weights of 16 or 32 bits ----
+
+template <int rows>
+void multiply_float_panel(const float* panel, const RowPointers<const float, rows>& x, int64_t column, int64_t columns,
+                          float* totals_of_rows) {
+  F32 totals[rows][panel_vectors];
+  for (int r = 0; r < rows; ++r)
+    for (int v = 0; v < panel_vectors; ++v)
+      totals[r][v] = column == 0 ? zero() : load(totals_of_rows + r * panel_rows + v * lanes);
+  for (int64_t first = 0; first < columns; first += 64) {
+    const int64_t last = smaller(columns, first + 64);
+    F32 sums[rows][panel_vectors];
+    for (int r = 0; r < rows; ++r)
+      for (int v = 0; v < panel_vectors; ++v) sums[r][v] = zero();
+    for (int64_t k = first; k < last; ++k) {
+      F32 weights[panel_vectors];
+      for (int v = 0; v < panel_vectors; ++v) weights[v] = load(panel + k * panel_rows + v * lanes);
+      for (int r = 0; r < rows; ++r) {
+        const F32 value = set1(x[r][column + k]);
+        for (int v = 0; v < panel_vectors; ++v) sums[r][v] = fma(weights[v], value, sums[r][v]);
+      }
+    }
+    for (int r = 0; r < rows; ++r)
+      for (int v = 0; v < panel_vectors; ++v) totals[r][v] = totals[r][v] + sums[r][v];
+  }
+  for (int r = 0; r < rows; ++r)
+    for (int v = 0; v < panel_vectors; ++v) store(totals_of_rows + r * panel_rows + v * lanes, totals[r][v]);
+}
+
+void panel_float(const WeightRows& w, const float* x, const int32_t* order, int64_t x_rows, int64_t first,
+                 std::byte* scratch, float* totals) {
+  constexpr int64_t stride = float_columns + spare_columns;
+  float* unpacked = reinterpret_cast<float*>(scratch);
+  float* panel = unpacked + lanes * stride;
+  const int64_t rows = smaller(panel_rows, w.rows - first);
+  for (int64_t column = 0; column < w.columns; column += float_columns) {
+    const int64_t columns = smaller(float_columns, w.columns - column);
+    for (int64_t vector = 0; vector < panel_vectors; ++vector) {
+      for (int64_t lane = 0; lane < lanes; ++lane)
+        copy_floats(w, first + smaller(vector * lanes + lane, rows - 1), column, columns, unpacked + lane * stride);
+      for (int64_t i = 0; i < columns; i += lanes)
+        transpose_words(reinterpret_cast<const uint8_t*>(unpacked + i), stride * 4,
+                        reinterpret_cast<uint8_t*>(panel + i * panel_rows + vector * lanes), panel_rows * 4);
+    }
+    for_each_tile(x_rows, [&]<int tile_rows>(int64_t t) {
+      multiply_float_panel<tile_rows>(panel, RowPointers<const float, tile_rows>(x, w.columns, order, t), column,
+                                      columns, totals + t * panel_rows);
+    });
+  }
+}
+
+int64_t panel_scratch_bytes() {
+  constexpr int64_t bytes =
+      (lanes + panel_rows) * (byte_columns + spare_columns) + byte_columns / 16 * 2 * panel_rows * 4;
+  constexpr int64_t floats = (lanes + panel_rows) * (float_columns + spare_columns) * 4;
+  return bytes > floats ? bytes : floats;
+}
+
+}  // namespace
+}  // namespace lectern::kernels::cpu

@@ -40,26 +40,22 @@ struct MatvecSum {
   F32x8 offsets;  // odd lanes: offset * sum; even lanes hold nothing of use
 };
 
-/// The products of 32 weights and group `group` of x, four to a lane.
-template <bool wide, int zero_point>
+/// The products of 32 weights and group `group` of x, four to a lane. `checks`: the group may be refined.
+template <bool wide, int zero_point, bool checks>
 inline F32x8 dot_group_of(U8x32 weights, const MatvecRow& x, int64_t group) {
   I32x8 dot = dot4_of_8<wide>(zero_point == 0 ? izero8() : iload8(x.corrections + group * 8), weights,
                               load_bytes(x.values + group * 32));
-  if (__builtin_expect(x.refined[group / 8] >> group % 8 & 1, 0)) {
+  if (checks && (x.refined[group / 8] >> group % 8 & 1)) {
     const U8x32 parts = load_bytes(x.residuals + group * 32);
-    if (zero_point != 0) {
-      const I32x8 sums = dot4_of_8<false>(izero8(), bytes(1), parts);
-      dot = iadd8(shift_left8<7>(dot), imultiply8(sums, iset8(-zero_point)));
-    } else {
-      dot = shift_left8<7>(dot);
-    }
+    dot = shift_left8<7>(dot);
+    if (zero_point != 0) dot = iadd8(dot, imultiply8(dot4_of_8<false>(izero8(), bytes(1), parts), iset8(-zero_point)));
     return to_f32x8(dot4_of_8<wide>(dot, weights, parts)) * set8(1.0f / residual_parts);
   }
   return to_f32x8(dot);
 }
 
 /// A block of 32 values with scale d and, if has_offset, offset m, which follow each other as halves.
-template <class Block, bool wide, int zero_point, bool has_offset, int rows>
+template <bool checks, bool wide, int zero_point, bool has_offset, class Block, int rows>
 inline void dot_small_block(const Block& block, const MatvecRow (&x)[rows], int64_t at, int turn,
                             MatvecSum (&sums)[rows]) {
   const U8x32 weights = unpacked_bytes(block);
@@ -67,13 +63,13 @@ inline void dot_small_block(const Block& block, const MatvecRow (&x)[rows], int6
   for (int r = 0; r < rows; ++r) {
     const F32x8 product = pair * load_pair(x[r].scales + 2 * at);
     if (has_offset) sums[r].offsets = sums[r].offsets + product;
-    sums[r].products[turn] =
-        fma8(dot_group_of<wide, zero_point>(weights, x[r], at), broadcast_first(product), sums[r].products[turn]);
+    sums[r].products[turn] = fma8(dot_group_of<wide, zero_point, checks>(weights, x[r], at), broadcast_first(product),
+                                  sums[r].products[turn]);
   }
 }
 
 /// A Q4_K or Q5_K block: `weights[g]` are its eight groups.
-template <class Block, int rows>
+template <bool checks, class Block, int rows>
 inline void dot_k_block(const Block& block, const MatvecRow (&x)[rows], int64_t at, MatvecSum (&sums)[rows]) {
   F32x8 scales[2];
   unpack_k_pairs(block.scales, half_to_f32(block.d), half_to_f32(block.dmin), scales);
@@ -88,12 +84,12 @@ inline void dot_k_block(const Block& block, const MatvecRow (&x)[rows], int64_t 
     const U8x32 weights = group_bytes<g>(block);
     for (int r = 0; r < rows; ++r)
       sums[r].products[g % matvec_sums] =
-          fma8(dot_group_of<false, 0>(weights, x[r], at + g), broadcast_lane<2 * (g % 4)>(products[r][g / 4]),
+          fma8(dot_group_of<false, 0, checks>(weights, x[r], at + g), broadcast_lane<2 * (g % 4)>(products[r][g / 4]),
                sums[r].products[g % matvec_sums]);
   });
 }
 
-template <int rows>
+template <bool checks, int rows>
 inline void dot_q6_block(const BlockQ6_K& block, const MatvecRow (&x)[rows], int64_t at, MatvecSum (&sums)[rows]) {
   const F32x8 d = set8(half_to_f32(block.d));
   F32x8 products[rows][2];
@@ -106,42 +102,56 @@ inline void dot_q6_block(const BlockQ6_K& block, const MatvecRow (&x)[rows], int
     const U8x32 weights = group_bytes<g>(block);
     for (int r = 0; r < rows; ++r)
       sums[r].products[g % matvec_sums] =
-          fma8(dot_group_of<false, 32>(weights, x[r], at + g), broadcast_two<2 * (g % 4)>(products[r][g / 4]),
+          fma8(dot_group_of<false, 32, checks>(weights, x[r], at + g), broadcast_two<2 * (g % 4)>(products[r][g / 4]),
                sums[r].products[g % matvec_sums]);
   });
 }
 
-template <int rows>
-inline void dot_blocks(const BlockQ4_0* blocks, int64_t at, int turn, const MatvecRow (&x)[rows],
-                       MatvecSum (&sums)[rows]) {
-  dot_small_block<BlockQ4_0, false, 8, false>(*blocks, x, at, turn, sums);
+// Eight groups of 32 values, or the `count` groups that a row ends with: one K-quant block or eight small ones.
+
+template <bool checks, int rows>
+inline void dot_eight(const BlockQ4_K* block, int64_t at, int64_t, const MatvecRow (&x)[rows],
+                      MatvecSum (&sums)[rows]) {
+  dot_k_block<checks>(*block, x, at, sums);
 }
-template <int rows>
-inline void dot_blocks(const BlockQ4_1* blocks, int64_t at, int turn, const MatvecRow (&x)[rows],
-                       MatvecSum (&sums)[rows]) {
-  dot_small_block<BlockQ4_1, false, 0, true>(*blocks, x, at, turn, sums);
+template <bool checks, int rows>
+inline void dot_eight(const BlockQ5_K* block, int64_t at, int64_t, const MatvecRow (&x)[rows],
+                      MatvecSum (&sums)[rows]) {
+  dot_k_block<checks>(*block, x, at, sums);
 }
-template <int rows>
-inline void dot_blocks(const BlockQ8_0* blocks, int64_t at, int turn, const MatvecRow (&x)[rows],
-                       MatvecSum (&sums)[rows]) {
-  dot_small_block<BlockQ8_0, true, 128, false>(*blocks, x, at, turn, sums);
+template <bool checks, int rows>
+inline void dot_eight(const BlockQ6_K* block, int64_t at, int64_t, const MatvecRow (&x)[rows],
+                      MatvecSum (&sums)[rows]) {
+  dot_q6_block<checks>(*block, x, at, sums);
 }
-template <int rows>
-inline void dot_blocks(const BlockQ4_K* blocks, int64_t at, int, const MatvecRow (&x)[rows], MatvecSum (&sums)[rows]) {
-  dot_k_block(*blocks, x, at, sums);
+template <bool checks, int rows>
+inline void dot_small(const BlockQ4_0& block, int64_t at, int turn, const MatvecRow (&x)[rows],
+                      MatvecSum (&sums)[rows]) {
+  dot_small_block<checks, false, 8, false>(block, x, at, turn, sums);
 }
-template <int rows>
-inline void dot_blocks(const BlockQ5_K* blocks, int64_t at, int, const MatvecRow (&x)[rows], MatvecSum (&sums)[rows]) {
-  dot_k_block(*blocks, x, at, sums);
+template <bool checks, int rows>
+inline void dot_small(const BlockQ4_1& block, int64_t at, int turn, const MatvecRow (&x)[rows],
+                      MatvecSum (&sums)[rows]) {
+  dot_small_block<checks, false, 0, true>(block, x, at, turn, sums);
 }
-template <int rows>
-inline void dot_blocks(const BlockQ6_K* blocks, int64_t at, int, const MatvecRow (&x)[rows], MatvecSum (&sums)[rows]) {
-  dot_q6_block(*blocks, x, at, sums);
+template <bool checks, int rows>
+inline void dot_small(const BlockQ8_0& block, int64_t at, int turn, const MatvecRow (&x)[rows],
+                      MatvecSum (&sums)[rows]) {
+  dot_small_block<checks, true, 128, false>(block, x, at, turn, sums);
+}
+template <bool checks, class Block, int rows>
+inline void dot_eight(const Block* blocks, int64_t at, int64_t count, const MatvecRow (&x)[rows],
+                      MatvecSum (&sums)[rows]) {
+  if (count == 8) {
+    for_groups<8>([&]<int g>() { dot_small<checks>(blocks[g], at + g, g % matvec_sums, x, sums); });
+    return;
+  }
+  for (int g = 0; g < count; ++g) dot_small<checks>(blocks[g], at + g, g % matvec_sums, x, sums);
 }
 
 template <class Block, int rows>
-void matvec_row(const Block* block, int64_t blocks, const ActivationsQ8& x, int64_t t, int64_t out_stride, float* out) {
-  constexpr int64_t groups_per_block = Block::values / 32;
+void matvec_row(const Block* blocks, int64_t columns, const ActivationsQ8& x, int64_t t, int64_t out_stride,
+                float* out) {
   const MatvecRow x_rows[] = {MatvecRow(x, t), MatvecRow(x, t + rows - 1)};
   const MatvecRow(&in)[rows] = reinterpret_cast<const MatvecRow(&)[rows]>(x_rows);
   MatvecSum sums[rows];
@@ -149,12 +159,15 @@ void matvec_row(const Block* block, int64_t blocks, const ActivationsQ8& x, int6
     for (F32x8& part : sum_of_row.products) part = set8(0.0f);
     sum_of_row.offsets = set8(0.0f);
   }
-  int64_t b = 0;
-  for (; b + matvec_sums <= blocks; b += matvec_sums)
-    for (int turn = 0; turn < matvec_sums; ++turn)
-      dot_blocks(block + b + turn, (b + turn) * groups_per_block, turn, in, sums);
-  for (int turn = 0; b + turn < blocks; ++turn)
-    dot_blocks(block + b + turn, (b + turn) * groups_per_block, turn, in, sums);
+  const int64_t groups = columns / 32;
+  for (int64_t g = 0; g < groups; g += 8) {
+    const Block* at = blocks + g * 32 / Block::values;
+    const int64_t count = smaller(8, groups - g);
+    if (__builtin_expect((in[0].refined[g / 8] | in[rows - 1].refined[g / 8]) != 0, 0))
+      dot_eight<true>(at, g, count, in, sums);
+    else
+      dot_eight<false>(at, g, count, in, sums);
+  }
   for (int r = 0; r < rows; ++r) {
     const MatvecSum& s = sums[r];
     const F32x8 products = (s.products[0] + s.products[1]) + (s.products[2] + s.products[3]);
@@ -164,13 +177,12 @@ void matvec_row(const Block* block, int64_t blocks, const ActivationsQ8& x, int6
 
 template <class Block>
 void matvec_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64_t last, float* out) {
-  const int64_t blocks = w.columns / Block::values;
   for (int64_t row = first; row < last; ++row) {
-    const Block* block = reinterpret_cast<const Block*>(w.data + row * w.row_bytes);
+    const Block* blocks = reinterpret_cast<const Block*>(w.data + row * w.row_bytes);
     int64_t t = 0;
     for (; t + matvec_tile <= x.rows; t += matvec_tile)
-      matvec_row<Block, matvec_tile>(block, blocks, x, t, w.rows, out + t * w.rows + row);
-    if (t < x.rows) matvec_row<Block, 1>(block, blocks, x, t, w.rows, out + t * w.rows + row);
+      matvec_row<Block, matvec_tile>(blocks, w.columns, x, t, w.rows, out + t * w.rows + row);
+    if (t < x.rows) matvec_row<Block, 1>(blocks, w.columns, x, t, w.rows, out + t * w.rows + row);
   }
 }
 

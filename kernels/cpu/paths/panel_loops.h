@@ -34,30 +34,35 @@ struct RowPointers {
 
 // ---- quantized weights ----
 
-/// Columns [column, column + columns) of weight rows [first, first + rows), rows <= panel_rows. `row_bytes` [lanes,
-/// byte_columns + spare_columns] is scratch.
+constexpr int64_t byte_stride = byte_columns + spare_columns;    // of unpacked rows
+constexpr int64_t scale_stride = byte_columns / 16 * 2 + lanes;  // of their scales, at most one pair for 16 values
+
+/// Columns [column, column + columns) of weight rows [first, first + rows), rows <= panel_rows: the panel's bytes
+/// [columns / 4, panel_rows, 4] and its scales [groups, 2, panel_rows]. `unpacked` and `scales` are scratch.
 template <class Block, int group>
 void build_panel(const WeightRows& w, int64_t first, int64_t rows, int64_t column, int64_t columns, uint8_t* unpacked,
-                 uint8_t* panel, float* panel_scales) {
-  constexpr int64_t stride = byte_columns + spare_columns;
-  constexpr int64_t groups_per_block = Block::values / group;
+                 float* scales, uint8_t* panel, float* panel_scales) {
+  constexpr int64_t pairs_per_block = Block::values / group * 2;
   for (int64_t vector = 0; vector < panel_vectors; ++vector) {
     for (int64_t lane = 0; lane < lanes; ++lane) {
       // Rows past the end repeat the last one; their results are not stored.
       const int64_t source = first + smaller(vector * lanes + lane, rows - 1);
       const Block* block = reinterpret_cast<const Block*>(w.data + source * w.row_bytes) + column / Block::values;
-      float* to = panel_scales + vector * lanes + lane;
-      for (int64_t b = 0; b < columns / Block::values; ++b) {
-        float scales[2 * groups_per_block];
-        unpack(block[b], unpacked + lane * stride + b * Block::values, scales);
-        for (int64_t g = 0; g < groups_per_block; ++g, to += 2 * panel_rows) {
-          to[0] = scales[2 * g];
-          to[panel_rows] = scales[2 * g + 1];
-        }
-      }
+      // The memory sees short pieces of many rows, which it does not foresee: ask for the next run of columns now.
+      const auto* next = reinterpret_cast<const char*>(
+          column + columns < w.columns ? block + columns / Block::values
+                                       : reinterpret_cast<const Block*>(w.data + (source + rows) * w.row_bytes));
+      for (int64_t i = 0; i < columns / Block::values * static_cast<int64_t>(sizeof(Block)); i += 64)
+        __builtin_prefetch(next + i, 0, 2);
+      for (int64_t b = 0; b < columns / Block::values; ++b)
+        unpack(block[b], unpacked + lane * byte_stride + b * Block::values,
+               scales + lane * scale_stride + b * pairs_per_block);
     }
     for (int64_t i = 0; i < columns; i += 4 * lanes)
-      transpose_words(unpacked + i, stride, panel + i * panel_rows + vector * lanes * 4, panel_rows * 4);
+      transpose_words(unpacked + i, byte_stride, panel + i * panel_rows + vector * lanes * 4, panel_rows * 4);
+    for (int64_t i = 0; i < columns / group * 2; i += lanes)
+      transpose_words(reinterpret_cast<const uint8_t*>(scales + i), scale_stride * 4,
+                      reinterpret_cast<uint8_t*>(panel_scales + i * panel_rows + vector * lanes), panel_rows * 4);
   }
 }
 
@@ -110,32 +115,36 @@ void multiply_panel(const uint8_t* panel, const float* panel_scales, const Activ
     for (int v = 0; v < panel_vectors; ++v) store(totals_of_rows + r * panel_rows + v * lanes, totals[r][v]);
 }
 
-/// Adds what the rounding of refined groups left over: weights times residuals, in parts. A row whose group is not
-/// refined has residuals of zero, which change no bit of its total.
-template <int rows, int group, bool wide>
-__attribute__((noinline)) void refine_panel(const uint8_t* panel, const float* panel_scales, const ActivationsQ8& x,
-                                            int64_t first_row, int64_t column, int64_t groups, float* totals) {
+/// Adds what the rounding of refined groups left over to one row's totals: weights times residuals, in parts.
+template <int group, bool wide>
+void refine_row(const uint8_t* panel, const float* panel_scales, const ActivationsQ8& x, int64_t row, int64_t column,
+                int64_t groups, float* totals_of_row) {
   const int64_t first_group = column / group;
-  const RowPointers<const int8_t, rows> residuals(x.residuals + column, x.padded_columns, x.order, first_row);
-  const RowPointers<const float, rows> scales(x.scales + first_group * 2, x.padded_groups * 2, x.order, first_row);
-  const RowPointers<const int32_t, rows> corrections(x.group_corrections + first_group * 2, x.padded_groups * 2,
-                                                     x.order, first_row);
-  const RowPointers<const uint8_t, rows> refined(x.refined + first_group / 8, x.padded_groups / 8, x.order, first_row);
+  const RowPointers<const int8_t, 1> residuals(x.residuals + column, x.padded_columns, x.order, row);
+  const RowPointers<const float, 1> scales(x.scales + first_group * 2, x.padded_groups * 2, x.order, row);
+  const RowPointers<const int32_t, 1> corrections(x.group_corrections + first_group * 2, x.padded_groups * 2, x.order,
+                                                  row);
+  const RowPointers<const uint8_t, 1> refined(x.refined + first_group / 8, x.padded_groups / 8, x.order, row);
   for (int64_t eight = 0; eight < groups; eight += 8) {
-    unsigned any = 0;
-    for (int r = 0; r < rows; ++r) any |= refined[r][eight / 8];
-    for (; any != 0; any &= any - 1) {
-      const int64_t g = eight + __builtin_ctz(any);
-      I32 sums[rows][panel_vectors];
-      for (int r = 0; r < rows; ++r)
-        for (int v = 0; v < panel_vectors; ++v) sums[r][v] = iset1(corrections[r][2 * g + 1]);
-      dot_group<rows, group, wide>(panel + g * group * panel_rows, residuals, g * group, sums);
+    for (unsigned left = refined[0][eight / 8]; left != 0; left &= left - 1) {
+      const int64_t g = eight + __builtin_ctz(left);
+      // Two sums in turn: one would be a chain of additions that wait for each other.
+      I32 sums[panel_vectors][2];
       for (int v = 0; v < panel_vectors; ++v) {
-        const F32 scale = load(panel_scales + g * 2 * panel_rows + v * lanes) * set1(1.0f / residual_parts);
-        for (int r = 0; r < rows; ++r) {
-          float* total = totals + r * panel_rows + v * lanes;
-          store(total, fma(to_f32(sums[r][v]), scale * set1(scales[r][2 * g]), load(total)));
-        }
+        sums[v][0] = iset1(corrections[0][2 * g + 1]);
+        sums[v][1] = izero();
+      }
+      for (int i = 0; i < group / 4; ++i) {
+        int32_t word;
+        __builtin_memcpy(&word, residuals[0] + g * group + 4 * i, 4);
+        for (int v = 0; v < panel_vectors; ++v)
+          sums[v][i % 2] = dot4<wide>(sums[v][i % 2], iload(panel + ((g * group / 4 + i) * panel_rows + v * lanes) * 4),
+                                      iset1(word));
+      }
+      for (int v = 0; v < panel_vectors; ++v) {
+        const F32 scale = load(panel_scales + g * 2 * panel_rows + v * lanes) * set1(scales[0][2 * g] / residual_parts);
+        float* total = totals_of_row + v * lanes;
+        store(total, fma(to_f32(iadd(sums[v][0], sums[v][1])), scale, load(total)));
       }
     }
   }
@@ -156,16 +165,18 @@ inline void for_each_tile(int64_t rows, Body body) {
 template <class Block, int group, bool wide, bool has_offset>
 void panel_of_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first, std::byte* scratch, float* totals) {
   uint8_t* unpacked = reinterpret_cast<uint8_t*>(scratch);
-  uint8_t* panel = unpacked + lanes * (byte_columns + spare_columns);
-  float* panel_scales = reinterpret_cast<float*>(panel + panel_rows * (byte_columns + spare_columns));
+  uint8_t* panel = unpacked + lanes * byte_stride;
+  float* scales = reinterpret_cast<float*>(panel + panel_rows * byte_stride);
+  float* panel_scales = scales + lanes * scale_stride;
   for (int64_t column = 0; column < w.columns; column += byte_columns) {
     const int64_t columns = smaller(byte_columns, w.columns - column);
-    build_panel<Block, group>(w, first, smaller(panel_rows, w.rows - first), column, columns, unpacked, panel,
+    build_panel<Block, group>(w, first, smaller(panel_rows, w.rows - first), column, columns, unpacked, scales, panel,
                               panel_scales);
     for_each_tile(x.rows, [&]<int rows>(int64_t t) {
       multiply_panel<rows, group, wide, has_offset>(panel, panel_scales, x, t, column, columns / group,
                                                     totals + t * panel_rows);
-      refine_panel<rows, group, wide>(panel, panel_scales, x, t, column, columns / group, totals + t * panel_rows);
+      for (int64_t row = t; row < t + rows; ++row)
+        refine_row<group, wide>(panel, panel_scales, x, row, column, columns / group, totals + row * panel_rows);
     });
   }
 }
@@ -234,8 +245,7 @@ void panel_float(const WeightRows& w, const float* x, const int32_t* order, int6
 }
 
 int64_t panel_scratch_bytes() {
-  constexpr int64_t bytes =
-      (lanes + panel_rows) * (byte_columns + spare_columns) + byte_columns / 16 * 2 * panel_rows * 4;
+  constexpr int64_t bytes = (lanes + panel_rows) * (byte_stride + scale_stride * 4);
   constexpr int64_t floats = (lanes + panel_rows) * (float_columns + spare_columns) * 4;
   return bytes > floats ? bytes : floats;
 }

@@ -13,6 +13,7 @@ namespace {
 
 constexpr int matvec_tile = 2;    // rows of x that meet a weight row together
 constexpr int matvec_sums = 4;    // a multiple of 32-value groups in turn
+constexpr int64_t prefetch_distance = 4096;  // bytes
 constexpr int64_t most_rows = 8;  // as in kernels/matvec.h
 constexpr int64_t chunk_values = 1024;
 
@@ -163,6 +164,9 @@ void matvec_row(const Block* blocks, int64_t columns, const ActivationsQ8& x, in
   for (int64_t g = 0; g < groups; g += 8) {
     const Block* at = blocks + g * 32 / Block::values;
     const int64_t count = smaller(8, groups - g);
+    // Rows follow each other in memory. The processor's own prefetching ends with each page of 4 KiB.
+    for (int64_t i = 0; i < 256 / Block::values * static_cast<int64_t>(sizeof(Block)); i += 64)
+      __builtin_prefetch(reinterpret_cast<const char*>(at) + prefetch_distance + i, 0, 3);
     if (__builtin_expect((in[0].refined[g / 8] | in[rows - 1].refined[g / 8]) != 0, 0))
       dot_eight<true>(at, g, count, in, sums);
     else

@@ -108,6 +108,119 @@ TEST(ChatTemplate, RendersConversationsAsTheReferenceDoes) {
   }
 }
 
+/// The prompts written out in section 6.2 of the model specification.
+TEST(ChatTemplate, RendersThePromptsOfTheSpecification) {
+  const Json tools = Json::parse(
+      R"([{"type": "function", "function": {"name": "get_weather", "description": "Weather now", "parameters": {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}, "required": ["city"]}}}])");
+  ChatOptions options;
+  options.tools_json = tools.dump();
+  ChatMessage calls = message("assistant", "");
+  calls.tool_calls_json =
+      R"([{"function": {"name": "get_weather", "arguments": {"city": "Rome", "days": 1}}}, {"function": {"name": "get_weather", "arguments": {"city": "Oslo"}}}])";
+  const std::vector<ChatMessage> messages = {message("system", "Be brief."), message("user", "Weather in Rome & Oslo?"),
+                                             calls, message("tool", "{\"t\": 21}"), message("tool", "{\"t\": 9}")};
+  const std::string system = R"(<|im_start|>system
+Be brief.
+
+# Tools
+
+You may call one or more functions to assist with the user query.
+
+You are provided with function signatures within <tools></tools> XML tags:
+<tools>
+{"type": "function", "function": {"name": "get_weather", "description": "Weather now", "parameters": {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}, "required": ["city"]}}}
+</tools>
+
+For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:
+<tool_call>
+{"name": <function-name>, "arguments": <args-json-object>}
+</tool_call><|im_end|>
+)";
+  const std::string question = "<|im_start|>user\nWeather in Rome & Oslo?<|im_end|>\n<|im_start|>assistant\n";
+  const std::string answer = R"(<tool_call>
+{"name": "get_weather", "arguments": {"city": "Rome", "days": 1}}
+</tool_call>
+<tool_call>
+{"name": "get_weather", "arguments": {"city": "Oslo"}}
+</tool_call><|im_end|>
+)";
+  const std::string results = R"(<|im_start|>user
+<tool_response>
+{"t": 21}
+</tool_response>
+<tool_response>
+{"t": 9}
+</tool_response><|im_end|>
+<|im_start|>assistant
+)";
+  EXPECT_EQ(ours("instruct.jinja").render(messages, options), system + question + answer + results);
+  std::vector<ChatMessage> thought = messages;
+  thought[2].reasoning_content = "Need two calls.";
+  EXPECT_EQ(ours("thinking.jinja").render(thought, options),
+            system + question + "<think>\nNeed two calls.\n</think>\n\n" + answer + results + "<think>\n");
+  const std::string coder = ours("coder.jinja").render(messages, options);
+  EXPECT_TRUE(coder.starts_with(R"(<|im_start|>system
+Be brief.
+
+# Tools
+
+You have access to the following functions:
+
+<tools>
+<function>
+<name>get_weather</name>
+<description>Weather now</description>
+<parameters>
+<parameter>
+<name>city</name>
+<type>string</type>
+</parameter>
+<parameter>
+<name>days</name>
+<type>integer</type>
+</parameter>
+<required>["city"]</required>
+</parameters>
+</function>
+</tools>
+
+If you choose to call a function ONLY reply in the following format with NO suffix:
+
+<tool_call>
+<function=example_function_name>
+<parameter=example_parameter_1>
+value_1
+)")) << coder;
+  EXPECT_TRUE(coder.ends_with(R"(<|im_start|>assistant
+<tool_call>
+<function=get_weather>
+<parameter=city>
+Rome
+</parameter>
+<parameter=days>
+1
+</parameter>
+</function>
+</tool_call>
+<tool_call>
+<function=get_weather>
+<parameter=city>
+Oslo
+</parameter>
+</function>
+</tool_call><|im_end|>
+)" + results))
+      << coder;
+  const std::string newer = ours("qwen3.5.jinja").render(thought, options);
+  EXPECT_TRUE(
+      newer.starts_with("<|im_start|>system\n# Tools\n\nYou have access to the following functions:\n\n<tools>\n"
+                        "{\"type\": \"function\", "))
+      << newer;
+  EXPECT_NE(newer.find("the user about function calls\n</IMPORTANT>\n\nBe brief.<|im_end|>\n<|im_start|>user\n"),
+            std::string::npos);
+  EXPECT_TRUE(newer.ends_with(results + "<think>\n"));
+}
+
 TEST(ChatTemplate, CutsThePromptAtTheContents) {
   const Pieces pieces = ours("instruct.jinja")
                             .render_pieces({message("system", "Be brief."), message("user", "Hi"),

@@ -37,6 +37,7 @@ std::string heading(const Message& message) {
     case inference::Role::user: return "Question";
     case inference::Role::assistant: return "Answer";
     case inference::Role::system: return "Instructions";
+    case inference::Role::tool: return "Tool";
   }
   return {};
 }

@@ -136,6 +136,7 @@ const char* name(inference::Role role) {
     case inference::Role::system: return "system";
     case inference::Role::user: return "user";
     case inference::Role::assistant: return "assistant";
+    case inference::Role::tool: return "tool";
   }
   return "user";
 }

@@ -81,8 +81,27 @@ struct StandIn {
   std::string word;
   int message = 0;
   bool is_reasoning = false;
+  bool may_be_missing = false;  // earlier thinking and calls may be left out
   Core text;
 };
+
+/// What tokens of ChatML models begin with; the templates themselves write them.
+constexpr const char* control_beginnings[] = {"<|",           "<think>",         "</think>",        "<tool_call>",
+                                              "</tool_call>", "<tool_response>", "</tool_response>"};
+
+/// Every "<" of `json` that begins a control token becomes what `stand_in` gives.
+template <class StandInForBracket>
+void replace_control_beginnings(std::string& json, const StandInForBracket& stand_in) {
+  if (json.find('<') == std::string::npos && json.find('\\') == std::string::npos) return;
+  const Json plain = Json::parse(json, nullptr, false);
+  if (plain.is_discarded()) return;                                   // refused when it is used
+  json = plain.dump(-1, ' ', false, Json::error_handler_t::replace);  // now "<" is nowhere written as \u003c
+  for (std::size_t at = json.find('<'); at != std::string::npos; at = json.find('<', at + 1)) {
+    const std::string_view rest = std::string_view(json).substr(at);
+    if (std::ranges::none_of(control_beginnings, [&](const char* text) { return rest.starts_with(text); })) continue;
+    json.replace(at, 1, stand_in());
+  }
+}
 
 /// Thinking that stands in the content: as the templates of thinking models tell it apart.
 void part_thinking(ChatMessage& message) {
@@ -209,7 +228,7 @@ std::optional<std::vector<Piece>> cut_at(const std::string& text, const std::str
   }
   add_template(text.size());
   for (std::size_t i = 0; i < stand_ins.size(); ++i)
-    if (!seen[i] && !stand_ins[i].is_reasoning) return std::nullopt;  // earlier thinking may be left out
+    if (!seen[i] && !stand_ins[i].may_be_missing) return std::nullopt;
   return pieces;
 }
 
@@ -222,7 +241,7 @@ std::optional<std::vector<Piece>> ChatTemplate::State::cut(const jinja::Block& b
   std::vector<StandIn> stand_ins;
   const auto stand_in_for = [&](const std::string& text, std::size_t message, bool is_reasoning) {
     StandIn stand_in{word + std::to_string(stand_ins.size()) + "z", static_cast<int>(message), is_reasoning,
-                     core_of(to_valid_utf8(text))};
+                     is_reasoning, core_of(to_valid_utf8(text))};
     if (stand_in.text.core.empty()) return stand_in.text.before;  // a template may ask whether there is a content
     const std::string shown = stand_in.text.before + stand_in.word + stand_in.text.after;
     stand_ins.push_back(std::move(stand_in));
@@ -234,6 +253,10 @@ std::optional<std::vector<Piece>> ChatTemplate::State::cut(const jinja::Block& b
     if (knows_thinking) part_thinking(message);
     message.content = stand_in_for(message.content, i, false);
     if (message.reasoning_content) message.reasoning_content = stand_in_for(*message.reasoning_content, i, true);
+    replace_control_beginnings(message.tool_calls_json, [&] {
+      stand_ins.push_back({word + std::to_string(stand_ins.size()) + "z", -1, false, true, {"", "<", ""}});
+      return stand_ins.back().word;
+    });
     shown.push_back(std::move(message));
   }
   if (merge_system) {
@@ -285,6 +308,10 @@ ChatTemplate::ChatTemplate(std::string source, std::string bos_token, std::strin
 ChatTemplate::~ChatTemplate() = default;
 ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
+
+bool ChatTemplate::knows_thinking() const {
+  return state_->knows_thinking;
+}
 
 const std::string& ChatTemplate::warning() const {
   return state_->warning;

@@ -32,7 +32,7 @@ class ChatTemplate {
   /// A piece of a rendered conversation. The texts of all pieces, joined, are the prompt.
   struct Piece {
     bool is_template = true;  // control tokens are recognised in it; false: a message's own text, in which none is
-    int message = -1;         // index of the message whose text this is; -1 for template text
+    int message = -1;         // index of the message whose text this is; -1 for template text and tool calls
     std::string text;
     bool is_reasoning = false;  // the message's reasoning_content rather than its content
   };
@@ -46,6 +46,9 @@ class ChatTemplate {
   /// One sentence for the person who opens the model, or empty.
   const std::string& warning() const;
 
+  /// Whether an answer of this model may begin with <think>.
+  bool knows_thinking() const;
+
   /// The prompt as one string, byte for byte what jinja2 gives with the settings of `transformers`. Contents are not
   /// told apart from template text: use render_pieces for what a model shall read. Throws Error{bad_request} with the
   /// template's own words when it refuses the conversation or exceeds the limits on time and size.
@@ -55,9 +58,10 @@ class ChatTemplate {
   /// text. A content keeps its white space, or loses it at its ends where the template trims; one of white space alone
   /// has no piece. The template sees stand-ins for the contents: what it would do on finding tags in them does not
   /// happen, except that thinking is told from the answer in an assistant's message if the template knows thinking.
-  /// Tool calls are template text. A template that refuses system messages gets the system text at the start of the
-  /// user's. One that loses or repeats a content or fails: ChatML for this conversation. Both are told in `*warning` if
-  /// that is not null. Throws Error{bad_request} with the template's own words when it refuses the conversation.
+  /// Tool calls are template text, but what could begin a control token in their arguments is not. A template that
+  /// refuses system messages gets the system text at the start of the user's. One that loses or repeats a content or
+  /// fails: ChatML for this conversation. Both are told in `*warning` if that is not null. Throws Error{bad_request}
+  /// with the template's own words when it refuses the conversation.
   std::vector<Piece> render_pieces(const std::vector<ChatMessage>& messages, const ChatOptions& options = {},
                                    std::string* warning = nullptr) const;
 

@@ -27,6 +27,10 @@ class RequestObserver {
   }
   /// More of the answer: whole UTF-8 characters, never part of a stop string.
   virtual void on_text(std::string_view text) { (void)text; }
+  /// More of what the model thinks before it answers: whole characters, without the tags.
+  virtual void on_thinking(std::string_view text) { (void)text; }
+  /// A tool call is complete, or the answer ended inside it: then it has a problem.
+  virtual void on_tool_call(const ToolCall& call) { (void)call; }
 };
 
 /// Thread-safe. Requests run one at a time, in order.

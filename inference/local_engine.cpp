@@ -8,6 +8,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <iterator>
 #include <mutex>
 #include <thread>
 
@@ -254,18 +255,29 @@ class Local final : public LocalEngine {
     settings.usable_tokens = model_.usable_tokens();
     GenerationCallbacks writing;
     writing.stop = stopped;
-    writing.text = [&](std::string_view text) { observer.on_text(text); };
+    AnswerParser parser(chain.answer);
+    const auto tell = [&](AnswerParser::Parts parts) {
+      if (!parts.thinking.empty()) observer.on_thinking(parts.thinking);
+      if (!parts.answer.empty()) observer.on_text(parts.answer);
+      for (const ToolCall& call : parts.calls) observer.on_tool_call(call);
+      result.thinking += parts.thinking;
+      result.text += parts.answer;
+      std::ranges::move(parts.calls, std::back_inserter(result.tool_calls));
+    };
+    writing.text = [&](std::string_view text) { tell(parser.feed(text)); };
     std::vector<TokenId> history;
     for (const ChainSegment& segment : chain.segments)
       history.insert(history.end(), segment.tokens.begin(), segment.tokens.end());
     const double before = seconds_since(start);
     Generated generated =
         generate(forward_, sequence_, tokenizer_, history, read.hidden, read.hidden_rows, settings, writing, nullptr);
+    tell(parser.finish());
     keep_answer(chain, generated);
-    result.text = std::move(generated.text);
-    result.token_ids = std::move(generated.token_ids);
+    result.usage.generated_tokens = static_cast<std::int64_t>(generated.token_ids.size());
+    result.token_ids = result.text == generated.text
+                           ? std::move(generated.token_ids)
+                           : ids_of_answer(tokenizer_, generated.token_ids, parser.answer_range(), result.text);
     result.finish_reason = generated.reason;
-    result.usage.generated_tokens = static_cast<std::int64_t>(result.token_ids.size());
     result.timing.first_token_s = before + generated.first_token_s;
     if (generated.decode_s > 0)
       result.timing.decode_tokens_per_s = static_cast<double>(generated.sampled - 1) / generated.decode_s;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "inference/tool_call.h"
 #include "kernels/error.h"
 
 namespace lectern::inference {
@@ -11,8 +12,14 @@ namespace lectern::inference {
 namespace {
 
 const char* role_name(const Segment& segment) {
-  if (segment.kind == Segment::Kind::system || segment.role == Role::system) return "system";
-  return segment.role == Role::assistant ? "assistant" : "user";
+  if (segment.kind == Segment::Kind::system) return "system";
+  switch (segment.role) {
+    case Role::system: return "system";
+    case Role::assistant: return "assistant";
+    case Role::tool: return "tool";
+    case Role::user: break;
+  }
+  return "user";
 }
 
 SegmentLabel label_of(const Segment& segment) {
@@ -43,6 +50,8 @@ std::vector<MessageParts> group(const GenerationRequest& request, const Tokenize
         throw Error(ErrorKind::bad_request, "request: the segments' messages must be in ascending order");
       messages.emplace_back();
       messages.back().message.role = role_name(segment);
+      if (!segment.thinking.empty()) messages.back().message.reasoning_content = segment.thinking;
+      messages.back().message.tool_calls_json = tool_calls_json(segment.tool_calls);
       last = segment.message;
     } else if (messages.back().message.role != role_name(segment)) {
       throw Error(ErrorKind::bad_request, "request: message " + std::to_string(segment.message) + " has two roles");
@@ -56,6 +65,19 @@ std::vector<MessageParts> group(const GenerationRequest& request, const Tokenize
       parts.message.content += segment.text;
   }
   return messages;
+}
+
+/// Whether the prompt, which ends with `text`, ends inside <think>.
+bool thinking_is_open(std::string_view text) {
+  const std::size_t open = text.rfind("<think>");
+  return open != std::string_view::npos && text.find("</think>", open) == std::string_view::npos;
+}
+
+/// Whether all of `text` but white space lies in [begin, end).
+bool is_whole(std::string_view text, std::size_t begin, std::size_t end) {
+  constexpr std::string_view space = " \t\r\n";
+  const std::size_t first = text.find_first_not_of(space);
+  return first == std::string_view::npos || (begin <= first && text.find_last_not_of(space) < end);
 }
 
 }  // namespace
@@ -78,24 +100,40 @@ PromptChain build_prompt(const GenerationRequest& request, const ChatTemplate& c
     chain.segments.push_back(std::move(segment));
     chain.labels.push_back(std::move(label));
   };
-  for (const ChatTemplate::Piece& piece : chat.render_pieces(chat_messages, {}, &chain.warning)) {
+  ChatOptions options;
+  options.tools_json = request.tools_json;
+  options.enable_thinking = request.thinking;
+  chain.answer.tools_json = request.tools_json;
+  chain.answer.knows_thinking = chat.knows_thinking();
+  for (const ChatTemplate::Piece& piece : chat.render_pieces(chat_messages, options, &chain.warning)) {
+    if (piece.is_template) chain.answer.thinking_is_open = thinking_is_open(piece.text);
     if (piece.is_template || piece.message < 0) {
-      append({tokenizer.encode(piece.text, SpecialTokens::recognised), RowKind::prefill}, {});
+      const auto mode = piece.is_template ? SpecialTokens::recognised : SpecialTokens::plain_text;
+      append({tokenizer.encode(piece.text, mode), RowKind::prefill}, {});
+      continue;
+    }
+    if (piece.is_reasoning) {
+      SegmentLabel label;
+      label.kind = SegmentLabel::Kind::message;
+      append({tokenizer.encode(piece.text, SpecialTokens::plain_text), RowKind::prefill}, label);
       continue;
     }
     // The template may have trimmed the content at its ends: cut the segments' texts accordingly.
     const MessageParts& parts = messages.at(static_cast<std::size_t>(piece.message));
     const std::string& content = parts.message.content;
-    const std::size_t begin = std::min(content.find(piece.text), content.size());
+    const std::size_t begin = std::min(content.rfind(piece.text), content.size());
     const std::size_t end = begin + piece.text.size();
     for (std::size_t index = 0; index < parts.segments.size(); ++index) {
       const Segment& segment = *parts.segments[index];
-      if (!segment.token_ids.empty()) {
+      const std::size_t start = parts.starts[index];
+      const std::size_t stop = index + 1 < parts.starts.size() ? parts.starts[index + 1] : content.size();
+      const std::size_t first = std::clamp(start, begin, end), last = std::clamp(stop, begin, end);
+      // Thinking in the text of an answer is given back by itself, or not at all: then its ids are not the answer's.
+      if (!segment.token_ids.empty() &&
+          is_whole(std::string_view(content).substr(start, stop - start), first - start, last - start)) {
         append({segment.token_ids, RowKind::decode}, label_of(segment));
         continue;
       }
-      const std::size_t first = std::clamp(parts.starts[index], begin, end);
-      const std::size_t last = std::clamp(parts.starts[index] + segment.text.size(), begin, end);
       append({tokenizer.encode(std::string_view(content).substr(first, last - first), SpecialTokens::plain_text),
               RowKind::prefill},
              label_of(segment));
@@ -108,6 +146,19 @@ PromptChain build_prompt(const GenerationRequest& request, const ChatTemplate& c
   if (chain.segments.empty()) throw Error(ErrorKind::bad_request, "request: it has no text");
   chain.labels.back().keep_state = true;  // the end of the prompt: the answer can be made again from here
   return chain;
+}
+
+std::vector<TokenId> ids_of_answer(const Tokenizer& tokenizer, std::span<const TokenId> ids,
+                                   const AnswerParser::Range& range, std::string_view answer) {
+  std::vector<TokenId> inside;
+  std::size_t position = 0;
+  for (const TokenId id : ids) {
+    const std::size_t begin = position;
+    position += tokenizer.is_control(id) ? 0 : tokenizer.piece(id).size();
+    if (begin >= range.begin && position <= range.end) inside.push_back(id);
+  }
+  if (range.contiguous && tokenizer.decode(inside) == answer) return inside;
+  return tokenizer.encode(answer, SpecialTokens::plain_text);
 }
 
 }  // namespace lectern::inference

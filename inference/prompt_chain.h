@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "inference/answer_parser.h"
 #include "inference/chat_template.h"
 #include "inference/context_store.h"
 #include "inference/tokenizer.h"
@@ -24,12 +27,18 @@ struct PromptChain {
   std::vector<ChainSegment> segments;
   std::vector<SegmentLabel> labels;  // one per segment
   std::string warning;               // of the chat template, or empty
+  AnswerFormat answer;               // what to expect after the prompt
   std::int64_t tokens() const;
 };
 
 /// Renders the conversation with its template and tokenises each piece by itself: control tokens are recognised in
-/// template text alone; answers keep their ids. Throws Error{bad_request} for segments out of order or a role that the
-/// template refuses.
+/// template text alone; answers keep their ids where the template leaves them whole. Throws Error{bad_request} for
+/// segments out of order or a role that the template refuses.
 PromptChain build_prompt(const GenerationRequest& request, const ChatTemplate& chat, const Tokenizer& tokenizer);
+
+/// The ids of `answer`, which lies in `range` of the text of `ids`: those ids themselves where they begin and end with
+/// it, else the ids of the text.
+std::vector<TokenId> ids_of_answer(const Tokenizer& tokenizer, std::span<const TokenId> ids,
+                                   const AnswerParser::Range& range, std::string_view answer);
 
 }  // namespace lectern::inference

@@ -10,7 +10,15 @@ namespace lectern::inference {
 
 using TokenId = std::int32_t;
 
-enum class Role { system, user, assistant };
+enum class Role { system, user, assistant, tool };
+
+/// A function that the model asks for.
+struct ToolCall {
+  std::string name;
+  std::string arguments_json;  // a JSON object
+  std::string source;          // what the model wrote between the tags
+  std::string problem;         // not empty: the call cannot be read ("the answer ended inside the call")
+};
 
 /// One piece of a request. Each segment is tokenised by itself and never rejoined; consecutive segments of the same
 /// `message` form one chat message, whose template text the engine puts around them.
@@ -26,6 +34,9 @@ struct Segment {
   std::string id;                  // stable identity: a document's fingerprint, a message's id
   std::string text;                // UTF-8; for a kept answer the text of token_ids
   std::vector<TokenId> token_ids;  // a kept answer: its own ids, used instead of tokenising `text`
+  // Of an answer, on its first segment:
+  std::string thinking;                // given back where the chat format asks for it: while tools are being called
+  std::vector<ToolCall> tool_calls{};  // those without a problem are given back, after the text
 };
 
 struct SamplingOptions {
@@ -47,6 +58,8 @@ struct GenerationRequest {
   std::int64_t max_tokens = 512;  // 0: read only, keep the state, generate nothing
   std::vector<std::string> stop;  // the answer ends before the first of these
   bool stop_repetition = false;   // the answer ends where it goes round in circles (repetition.h)
+  std::string tools_json;         // a JSON array of function signatures; empty: nothing is taken for a tool call
+  std::optional<bool> thinking;   // for models that can do both; nothing: as the chat template does by itself
 };
 
 enum class FinishReason {
@@ -92,8 +105,10 @@ struct Timing {
 };
 
 struct GenerationResult {
-  std::string text;                // UTF-8, without the end-of-turn token
+  std::string text;                // UTF-8: the answer, without thinking, tool calls and the end-of-turn token
   std::vector<TokenId> token_ids;  // ids of `text`, to be given back in Segment::token_ids
+  std::string thinking;            // what came before the answer, without its tags
+  std::vector<ToolCall> tool_calls;
   FinishReason finish_reason = FinishReason::stop;
   Usage usage;
   Timing timing;

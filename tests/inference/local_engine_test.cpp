@@ -8,9 +8,12 @@
 #include "inference/model.h"
 #include "inference/model_files.h"
 #include "inference/prompt_chain.h"
+#include "inference/synthesize.h"
+#include "inference/synthetic_tokenizer.h"
 #include "inference/tokenizer_gguf.h"
 #include "inference/utf8.h"
 #include "kernels/error.h"
+#include "tests/support/temporary_folder.h"
 
 namespace lectern::inference {
 namespace {
@@ -354,6 +357,48 @@ TEST(DefaultModel, AnswersAPlainQuestionAndAFollowUp) {
   const GenerationResult second = run(*engine, ask(segments, 30));
   EXPECT_FALSE(second.text.empty());
   EXPECT_EQ(second.usage.reused_tokens, first.usage.prompt_tokens + static_cast<std::int64_t>(first.token_ids.size()));
+}
+
+/// A random model whose prompt ends inside thinking, or whose thinking is over before the answer begins.
+std::string random_model(const test::TemporaryFolder& place, const std::string& end_of_prompt) {
+  SynthesisRequest request;
+  for (const SyntheticShape& shape : synthetic_presets())
+    if (shape.preset == "tiny") request.shape = shape;
+  request.type = kernels::DType::f32;
+  request.seed = 1;
+  request.threads = 1;
+  request.tokenizer = small_tokenizer("qwen2");
+  pad_tokenizer(request.tokenizer, request.shape.vocabulary, "tokenizer");
+  request.tokenizer.chat_template =
+      "{% for m in messages %}{{ m.role + '\n' + (m.reasoning_content or '') + m.content }}{% endfor %}" +
+      end_of_prompt;
+  const std::string path = place.path() + "/model.gguf";
+  synthesize_model(request, path);
+  return path;
+}
+
+TEST(LocalEngine, KeepsThinkingApartFromTheAnswer) {
+  struct Listener : RequestObserver {
+    std::string thinking, text;
+    void on_thinking(std::string_view more) override { thinking += more; }
+    void on_text(std::string_view more) override { text += more; }
+  };
+  const test::TemporaryFolder place;
+  for (const char* end : {"<think>\n", "<think></think>\n"}) {
+    LocalEngineOptions options = options_for("");
+    options.file = random_model(place, end);
+    options.window = 256;
+    const auto engine = open_local_engine(options);
+    const auto listener = std::make_shared<Listener>();
+    const GenerationResult result = run(*engine, ask({message(0, Role::user, "Hi")}, 20), listener);
+    EXPECT_EQ(listener->thinking, result.thinking);
+    EXPECT_EQ(listener->text, result.text);
+    EXPECT_GT(result.usage.generated_tokens, 0);
+    const bool thinks = end == std::string("<think>\n");
+    EXPECT_EQ(result.thinking.empty(), !thinks);
+    EXPECT_EQ(result.text.empty(), thinks);
+    EXPECT_EQ(result.token_ids.empty(), thinks);
+  }
 }
 
 }  // namespace

@@ -297,7 +297,13 @@ void LocalWorkspace::ask(std::int64_t session, const QString& question, std::int
 
 void LocalWorkspace::regenerate(std::int64_t session, std::int64_t answer) {
   AskOptions options = state_->ask_options();
-  if (options.sampling.temperature <= 0) options.sampling.temperature = regenerate_temperature;
+  if (options.sampling.temperature <= 0) {
+    const inference::SamplingOptions recommended = state_->engine.engine().model.recommended;
+    if (recommended.temperature > 0)
+      options.sampling = recommended;
+    else
+      options.sampling.temperature = regenerate_temperature;
+  }
   options.sampling.seed = std::random_device{}();
   state_->engine.regenerate(session, answer, options);
 }

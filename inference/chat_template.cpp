@@ -313,6 +313,10 @@ bool ChatTemplate::knows_thinking() const {
   return state_->knows_thinking;
 }
 
+bool ChatTemplate::calls_in_xml() const {
+  return state_->source.find("<function=") != std::string::npos;
+}
+
 const std::string& ChatTemplate::warning() const {
   return state_->warning;
 }

@@ -48,6 +48,8 @@ class ChatTemplate {
 
   /// Whether an answer of this model may begin with <think>.
   bool knows_thinking() const;
+  /// Whether tool calls are written as <function=NAME> with <parameter=NAME> values.
+  bool calls_in_xml() const;
 
   /// The prompt as one string, byte for byte what jinja2 gives with the settings of `transformers`. Contents are not
   /// told apart from template text: use render_pieces for what a model shall read. Throws Error{bad_request} with the

@@ -14,6 +14,7 @@
 
 #include "inference/forward.h"
 #include "inference/generation.h"
+#include "inference/generation_defaults.h"
 #include "inference/model.h"
 #include "inference/prefill.h"
 #include "inference/prompt_chain.h"
@@ -49,6 +50,18 @@ ChatTemplate chat_of(const GgufFile& file) {
   return ChatTemplate(texts.chat_template, texts.bos_token, texts.eos_token);
 }
 
+/// As the template makes a prompt by itself.
+ChatVariant variant_of(const ChatTemplate& chat, const Tokenizer& tokenizer) {
+  ChatVariant variant{false, chat.calls_in_xml()};
+  GenerationRequest request;
+  request.segments.emplace_back().text = "Hi";
+  try {
+    variant.opens_thinking = build_prompt(request, chat, tokenizer).answer.thinking_is_open;
+  } catch (const Error&) {  // a template that refuses so short a conversation; its requests will say so
+  }
+  return variant;
+}
+
 class Local final : public LocalEngine {
  public:
   explicit Local(const LocalEngineOptions& options)
@@ -62,7 +75,8 @@ class Local final : public LocalEngine {
         sequence_(pool_, shape_),
         store_(pool_, shape_, model_.fingerprint(), options.cache_budget_bytes),
         tokenizer_(model_.required_tokenizer()),
-        chat_(chat_of(model_.file())) {
+        chat_(chat_of(model_.file())),
+        recommended_(recommended_sampling(model_.file(), variant_of(chat_, tokenizer_))) {
     thread_ = std::jthread([this](std::stop_token stop) { work(stop); });
   }
 
@@ -83,6 +97,7 @@ class Local final : public LocalEngine {
     description.window = window_;
     description.parameters = config.parameters;
     description.memory_bytes = plan_memory(model_.file(), config, window_, options_.chunk).total();
+    description.recommended = recommended_;
     description.warning = chat_.warning();
     return description;
   }
@@ -321,6 +336,7 @@ class Local final : public LocalEngine {
   ReadingHistory history_;
   const Tokenizer& tokenizer_;
   const ChatTemplate chat_;
+  const SamplingOptions recommended_;
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable_any wake_;

@@ -123,6 +123,7 @@ struct ModelDescription {
   std::int64_t window = 0;  // tokens of context that this engine was opened with
   std::int64_t parameters = 0;
   std::int64_t memory_bytes = 0;  // weights, activations and a full window of KV
+  SamplingOptions recommended;    // by the model's makers; greedy where nothing is known
   std::string warning;            // "unknown chat template: ChatML is used", or empty
 };
 

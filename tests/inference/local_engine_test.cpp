@@ -397,6 +397,7 @@ TEST(LocalEngine, KeepsThinkingApartFromTheAnswer) {
     const bool thinks = end == std::string("<think>\n");
     EXPECT_EQ(result.thinking.empty(), !thinks);
     EXPECT_EQ(result.text.empty(), thinks);
+    EXPECT_EQ(engine->describe().recommended.temperature, thinks ? 0.6F : 0.7F);
     EXPECT_EQ(result.token_ids.empty(), thinks);
   }
 }

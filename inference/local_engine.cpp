@@ -96,7 +96,7 @@ class Local final : public LocalEngine {
     description.file = options_.file.string();
     description.window = window_;
     description.parameters = config.parameters;
-    description.memory_bytes = plan_memory(model_.file(), config, window_, options_.chunk).total();
+    description.memory_bytes = plan_memory(model_.weights().bytes(), config, window_, options_.chunk).total();
     description.recommended = recommended_;
     description.warning = chat_.warning();
     return description;

@@ -43,24 +43,6 @@ std::int64_t times(std::int64_t a, std::int64_t b) {
   return product;
 }
 
-void plan_weights(const GgufFile& file, MemoryPlan& plan) {
-  for (const GgufTensor& tensor : file.tensors()) {
-    if (tensor.name.ends_with("rope_freqs.weight") || tensor.name.ends_with("attn_rot_embd.weight")) continue;
-    const std::int64_t bytes = tensor.size_bytes.value_or(0);
-    const bool reordered = tensor.name.ends_with(".ssm_ba.weight") || tensor.name.ends_with(".ssm_in.weight") ||
-                           tensor.name.ends_with(".ffn_gate_up_exps.weight");
-    const bool small = tensor.name.ends_with("_norm.weight") || tensor.name.ends_with(".ssm_conv1d.weight") ||
-                       tensor.name.ends_with(".ssm_a") || tensor.name.ends_with(".ssm_dt") ||
-                       tensor.name.ends_with(".ssm_dt.bias");
-    if (reordered)
-      plan.weights_owned += bytes;
-    else if (small && tensor.type != DType::f32)
-      plan.weights_owned += 4 * tensor.elements();
-    else
-      plan.weights_mapped += bytes;
-  }
-}
-
 std::int64_t activation_values(const ModelConfig& config) {  // per token
   const AttentionConfig& attention = config.attention;
   const std::int64_t q = attention.heads * attention.head_dim;
@@ -109,12 +91,13 @@ DType state_type(const ModelConfig& config) {
   return config.float32 ? DType::f32 : DType::bf16;
 }
 
-MemoryPlan plan_memory(const GgufFile& file, const ModelConfig& config, std::int64_t window, std::int64_t chunk) {
+MemoryPlan plan_memory(const WeightBytes& weights, const ModelConfig& config, std::int64_t window, std::int64_t chunk) {
   if (window < 1 || chunk < 1) throw Error(ErrorKind::bad_request, "a window needs at least one token");
   MemoryPlan plan;
   plan.window = window;
   plan.chunk = chunk;
-  plan_weights(file, plan);
+  plan.weights_mapped = weights.mapped;
+  plan.weights_owned = weights.owned;
   const DType type = state_type(config);
   const kernels::KvShape strip{config.attention.kv_heads, config.attention.head_dim, type};
   plan.kv = times(times(pages_of(window), strip.strip_bytes()), config.attention_layers());
@@ -166,7 +149,7 @@ std::optional<std::int64_t> available_memory(const std::filesystem::path& root) 
   return least;
 }
 
-void require_fit(const GgufFile& file, const MemoryPlan& plan, std::int64_t available) {
+void require_fit(const std::string& model, const MemoryPlan& plan, std::int64_t available) {
   if (plan.total() <= available) return;
   std::string advice = "use a smaller model";
   const std::int64_t page = plan.kv / pages_of(plan.window);
@@ -174,7 +157,7 @@ void require_fit(const GgufFile& file, const MemoryPlan& plan, std::int64_t avai
   if (page > 0 && room >= page)
     advice = "a window of " + std::to_string(room / page * kernels::kv_page_tokens) + " tokens would fit";
   throw Error(ErrorKind::out_of_memory,
-              file.name() + ": needs " + plan.line() + "; only " + human(available) + " are free; " + advice);
+              model + ": needs " + plan.line() + "; only " + human(available) + " are free; " + advice);
 }
 
 }  // namespace lectern::inference

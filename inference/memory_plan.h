@@ -6,15 +6,15 @@
 #include <optional>
 #include <string>
 
-#include "inference/gguf_file.h"
 #include "inference/model_config.h"
+#include "inference/weights.h"
 #include "kernels/tensor.h"
 
 namespace lectern::inference {
 
 struct MemoryPlan {
   std::int64_t weights_mapped = 0;  // bytes of the file that are read in place
-  std::int64_t weights_owned = 0;   // rows put in order, small tensors widened
+  std::int64_t weights_owned = 0;   // rows put in order, experts joined, small tensors widened
   std::int64_t kv = 0;              // pages of 256 tokens of the attention layers, for the whole window
   std::int64_t delta_state = 0;     // f32 [Hv, Dk, Dv] of every DeltaNet layer, one sequence
   std::int64_t conv_state = 0;      // [K - 1, C] of every DeltaNet layer, one sequence
@@ -30,8 +30,9 @@ struct MemoryPlan {
 /// Type of kept keys, values and convolution rows: f32 for float32 models, else bf16.
 kernels::DType state_type(const ModelConfig& config);
 
-/// `window` and `chunk` in tokens, >= 1. Throws Error{bad_request} if the window exceeds what the sizes can hold.
-MemoryPlan plan_memory(const GgufFile& file, const ModelConfig& config, std::int64_t window, std::int64_t chunk);
+/// `weights`: what check_weights found. `window` and `chunk` in tokens, >= 1. Throws Error{bad_request} if the window
+/// exceeds what the sizes can hold.
+MemoryPlan plan_memory(const WeightBytes& weights, const ModelConfig& config, std::int64_t window, std::int64_t chunk);
 
 /// Bytes this process may still take: the smallest of free physical memory (page cache counts as free) and what the
 /// limits of its control groups (versions 1 and 2) leave. Empty if the system does not say. `root` is where /proc and
@@ -40,6 +41,6 @@ std::optional<std::int64_t> available_memory(const std::filesystem::path& root =
 
 /// Error{out_of_memory} in one line (what is needed, what there is, the window that would fit) if the plan does not
 /// fit. Mapped weights must fit too: read from disk again for every token they would be useless.
-void require_fit(const GgufFile& file, const MemoryPlan& plan, std::int64_t available);
+void require_fit(const std::string& model, const MemoryPlan& plan, std::int64_t available);
 
 }  // namespace lectern::inference

@@ -56,13 +56,13 @@ std::int64_t choose_window(const Model& model, std::optional<std::int64_t> wante
                                             " the model was made for");
   if (wanted && *wanted < 1) throw Error(ErrorKind::bad_request, "window: it must hold at least 1 token");
   std::int64_t window = wanted.value_or(std::min(config.context_length, usual_window));
-  MemoryPlan plan = plan_memory(model.file(), config, window, chunk);
+  MemoryPlan plan = plan_memory(model.weights().bytes(), config, window, chunk);
   if (!available) return window;
   while (!wanted && plan.total() > *available && window > least_window) {
     window = std::max(window / 2, least_window);
-    plan = plan_memory(model.file(), config, window, chunk);
+    plan = plan_memory(model.weights().bytes(), config, window, chunk);
   }
-  require_fit(model.file(), plan, *available);
+  require_fit(model.file().name(), plan, *available);
   return window;
 }
 

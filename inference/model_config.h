@@ -6,25 +6,15 @@
 #include <vector>
 
 #include "inference/gguf_file.h"
+#include "inference/rope_config.h"
 #include "kernels/delta_rule.h"
-#include "kernels/rotary.h"
 
 namespace lectern::inference {
 
-/// Members of a family share names of tensors and keys. qwen3, qwen35 and qwen35moe will join.
-enum class ModelFamily { llama, qwen3next };
+/// Members of a family share names of tensors and keys; qwen3moe belongs to qwen3, qwen35moe to qwen35.
+enum class ModelFamily { llama, qwen3, qwen3next, qwen35 };
 enum class LayerKind { attention, delta };
 enum class FfnKind { dense, moe };
-
-struct RopeConfig {
-  std::int64_t dimensions = 0;  // rotated dimensions R of each head, even, the first ones
-  kernels::RotaryPairs pairs = kernels::RotaryPairs::halves;
-  double freq_base = 10000.0;
-  /// theta_i, i < R/2: freq_base^(-2i/R), with linear scaling, YaRN (model.md 5) or llama 3 factors applied.
-  std::vector<double> frequencies;
-  float magnitude = 1.0F;  // multiplies cos and sin (YaRN's attention factor, else 1)
-  std::string scaling;     // "", "linear", "yarn", "factors": for inspection and for the identity of kept state
-};
 
 /// Sizes of the attention layers.
 struct AttentionConfig {
@@ -64,7 +54,7 @@ struct LayerConfig {
 
 struct ModelConfig {
   ModelFamily family = ModelFamily::llama;
-  std::string architecture;  // as in the file: "llama", "qwen3next"
+  std::string architecture;  // as GGUF files name it: "llama", "qwen3next"
   std::string name;          // "SmolLM2 135M Instruct", else the file's name
   std::string quantization;  // of most weights: "Q4_1", "F32"
   std::int64_t parameters = 0;
@@ -74,7 +64,8 @@ struct ModelConfig {
   std::int64_t tokens = 0;          // entries of the tokenizer, <= vocabulary; 0 if the file has none
   std::int64_t context_length = 0;  // the longest window the model was made for
   std::int64_t dense_hidden = 0;    // of dense feed-forward layers; 0 if there are none
-  float norm_eps = 1e-6F;           // every RMSNorm; weights are plain factors (GGUF has folded any +1)
+  std::int64_t mtp_layers = 0;      // layers for multi-token prediction behind `layers`: 0 or 1
+  float norm_eps = 1e-6F;           // every RMSNorm; weights are plain factors (any +1 is folded into them)
   bool tied_output = false;         // logits use the embedding
   bool float32 = false;             // all matrices are F32: state and KV stay f32 too
 
@@ -91,8 +82,5 @@ struct ModelConfig {
 /// Reads and checks the configuration. Error{unsupported} for a family, scaling or option this build cannot run,
 /// Error{bad_file} for a missing key or an impossible number; both name file and key.
 ModelConfig read_model_config(const GgufFile& file);
-
-/// theta_i with YaRN (arXiv 2309.00071, as in model.md 5): d rotary dimensions, base b, factor s, original length l0.
-std::vector<double> yarn_frequencies(std::int64_t d, double b, double s, double l0, double beta_fast, double beta_slow);
 
 }  // namespace lectern::inference

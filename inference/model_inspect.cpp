@@ -57,7 +57,7 @@ Json array(const GgufFile& file, const GgufValue& value) {
   return {{"count", value.count}, {"type", name(value.element)}, {"first", elements}};
 }
 
-Json describe(const GgufFile& file, const ModelConfig& config) {
+Json describe(const WeightBytes& weights, const ModelConfig& config) {
   Json json = {{"name", config.name},
                {"architecture", config.architecture},
                {"quantization", config.quantization},
@@ -73,7 +73,7 @@ Json describe(const GgufFile& file, const ModelConfig& config) {
                {"head_dim", config.attention.head_dim},
                {"rope_scaling", config.rope.scaling.empty() ? "none" : config.rope.scaling}};
   if (config.moe.experts > 0) json.update({{"experts", config.moe.experts}, {"experts_used", config.moe.used}});
-  const MemoryPlan plan = plan_memory(file, config, config.context_length, 512);
+  const MemoryPlan plan = plan_memory(weights, config, config.context_length, 512);
   json["memory_bytes"] = plan.total();
   json["memory"] = plan.line();
   return json;
@@ -95,8 +95,7 @@ Json inspect(const GgufFile& file) {
   json["tensors"] = std::move(tensors);
   try {
     const ModelConfig config = read_model_config(file);
-    check_weights(file, config);
-    json["config"] = describe(file, config);
+    json["config"] = describe(check_weights(file, config), config);
   } catch (const Error& error) {
     json["error"] = error.what();
   }

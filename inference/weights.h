@@ -3,12 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <variant>
 #include <vector>
 
 #include "inference/gguf_file.h"
 #include "inference/model_config.h"
+#include "kernels/memory.h"
 #include "kernels/tensor.h"
 
 namespace lectern::inference {
@@ -53,17 +54,40 @@ struct LayerWeights {
   std::variant<DenseWeights, MoeWeights> ffn;
 };
 
-/// Views into a file's mapping, or into buffers owned here where rows had to be put in order or a small tensor widened
-/// to f32. The file must outlive it. Movable; the tensors stay valid.
+/// The layer for multi-token prediction (model.md 4): c = combine [norm(embedding of the next token); norm(hidden)], an
+/// attention layer over c, then `output_norm` and logits. Nothing computes with it yet.
+struct MtpWeights {
+  kernels::ConstTensor combine;         // [H, 2H]: columns of the embedding first
+  kernels::ConstTensor embedding_norm;  // [H] f32
+  kernels::ConstTensor hidden_norm;     // [H] f32
+  kernels::ConstTensor input_norm;      // [H] f32, before the attention
+  AttentionWeights attention;
+  kernels::ConstTensor ffn_norm;                              // [H] f32; empty without feed-forward network
+  std::optional<std::variant<DenseWeights, MoeWeights>> ffn;  // some small models have none here
+  kernels::ConstTensor output_norm;                           // [H] f32
+  kernels::ConstTensor embedding, output;                     // [V, H]; those of the model where the file has none
+};
+
+/// What loading takes.
+struct WeightBytes {
+  std::int64_t mapped = 0;  // read in place
+  std::int64_t owned = 0;   // copied
+};
+
+/// Views into a file's mapping, or into buffers owned here where rows had to be put in order, experts joined or a small
+/// tensor widened to f32. The files must outlive it. Movable; the tensors stay valid.
 struct Weights {
   kernels::ConstTensor embedding;    // [V, H]
   kernels::ConstTensor output_norm;  // [H] f32
   kernels::ConstTensor output;       // [V, H]; the embedding itself in tied models
   std::vector<LayerWeights> layers;
+  std::optional<MtpWeights> mtp;
 
-  std::int64_t mapped_bytes = 0;  // of the file, read in place
+  std::int64_t mapped_bytes = 0;  // of the files, read in place
   std::int64_t owned_bytes = 0;   // copied
-  std::vector<std::unique_ptr<std::byte[]>> owned;
+  std::vector<kernels::Buffer> owned;
+
+  WeightBytes bytes() const { return {mapped_bytes, owned_bytes}; }
 };
 
 /// Finds every tensor the configuration asks for. One that is missing, misshapen, of a type without kernels, or holds
@@ -71,6 +95,6 @@ struct Weights {
 Weights load_weights(const GgufFile& file, const ModelConfig& config);
 
 /// The same checks without copying anything.
-void check_weights(const GgufFile& file, const ModelConfig& config);
+WeightBytes check_weights(const GgufFile& file, const ModelConfig& config);
 
 }  // namespace lectern::inference

@@ -18,14 +18,14 @@ TEST(MemoryPlan, CountsWholePagesOfTheAttentionLayersAlone) {
   const GgufFile file = model("qwen3next-base");  // 2 attention layers of 2 KV heads of 16, f32
   const ModelConfig config = read_model_config(file);
   const std::int64_t page = 2 * (2 * 2 * 256 * 16 * 4);
-  EXPECT_EQ(plan_memory(file, config, 1, 1).kv, page);
-  EXPECT_EQ(plan_memory(file, config, 256, 1).kv, page);
-  EXPECT_EQ(plan_memory(file, config, 257, 1).kv, 2 * page);
-  const MemoryPlan plan = plan_memory(file, config, 4096, 64);
+  EXPECT_EQ(plan_memory(check_weights(file, config), config, 1, 1).kv, page);
+  EXPECT_EQ(plan_memory(check_weights(file, config), config, 256, 1).kv, page);
+  EXPECT_EQ(plan_memory(check_weights(file, config), config, 257, 1).kv, 2 * page);
+  const MemoryPlan plan = plan_memory(check_weights(file, config), config, 4096, 64);
   EXPECT_EQ(plan.kv, 16 * page);
   EXPECT_EQ(plan.delta_state, 6 * 4 * 8 * 8 * 4);
   EXPECT_EQ(plan.conv_state, 6 * 3 * 64 * 4);
-  EXPECT_GT(plan.activations, plan_memory(file, config, 4096, 32).activations);
+  EXPECT_GT(plan.activations, plan_memory(check_weights(file, config), config, 4096, 32).activations);
   EXPECT_EQ(plan.total(),
             plan.weights_mapped + plan.weights_owned + plan.kv + plan.delta_state + plan.conv_state + plan.activations);
   EXPECT_NE(plan.line().find("for a window of 4096 tokens: weights 347.9 KiB, KV 2.0 MiB, DeltaNet state"),
@@ -36,8 +36,8 @@ TEST(MemoryPlan, CountsWholePagesOfTheAttentionLayersAlone) {
 TEST(MemoryPlan, KeepsStatesOf16BitModelsIn16Bits) {
   const GgufFile wide = model("qwen3next-ratio3");
   const GgufFile narrow = model("qwen3next-ratio3-bf16");
-  const MemoryPlan full = plan_memory(wide, read_model_config(wide), 300, 64);
-  const MemoryPlan half = plan_memory(narrow, read_model_config(narrow), 300, 64);
+  const MemoryPlan full = plan_memory({}, read_model_config(wide), 300, 64);
+  const MemoryPlan half = plan_memory({}, read_model_config(narrow), 300, 64);
   EXPECT_EQ(full.kv, 2 * half.kv);
   EXPECT_EQ(full.conv_state, 2 * half.conv_state);
   EXPECT_EQ(full.delta_state, half.delta_state);  // always f32
@@ -45,25 +45,28 @@ TEST(MemoryPlan, KeepsStatesOf16BitModelsIn16Bits) {
 
 TEST(MemoryPlan, HasNoRecurrentStateForLlama) {
   const GgufFile file = model("llama-gqa");
-  const MemoryPlan plan = plan_memory(file, read_model_config(file), 100, 10);
+  const MemoryPlan plan = plan_memory(check_weights(file, read_model_config(file)), read_model_config(file), 100, 10);
   EXPECT_EQ(plan.delta_state + plan.conv_state + plan.weights_owned, 0);
 }
 
 TEST(MemoryPlan, RefusesWindowsBeyondAnyMemory) {
   const GgufFile file = model("qwen3next-base");
   const ModelConfig config = read_model_config(file);
-  EXPECT_NE(error_of([&] { plan_memory(file, config, std::int64_t{1} << 62, 1); }).find("larger than any memory"),
+  EXPECT_NE(error_of([&] {
+              plan_memory(check_weights(file, config), config, std::int64_t{1} << 62, 1);
+            }).find("larger than any memory"),
             std::string::npos);
-  EXPECT_NE(error_of([&] { plan_memory(file, config, 0, 1); }).find("at least one token"), std::string::npos);
+  EXPECT_NE(error_of([&] { plan_memory(check_weights(file, config), config, 0, 1); }).find("at least one token"),
+            std::string::npos);
 }
 
 TEST(MemoryPlan, SaysWhichWindowWouldFit) {
   const GgufFile file = model("qwen3next-base");
-  const MemoryPlan plan = plan_memory(file, read_model_config(file), 4096, 64);
-  EXPECT_NO_THROW(require_fit(file, plan, plan.total()));
-  const std::string error = error_of([&] { require_fit(file, plan, plan.total() - 1); });
+  const MemoryPlan plan = plan_memory(check_weights(file, read_model_config(file)), read_model_config(file), 4096, 64);
+  EXPECT_NO_THROW(require_fit(file.name(), plan, plan.total()));
+  const std::string error = error_of([&] { require_fit(file.name(), plan, plan.total() - 1); });
   EXPECT_NE(error.find("a window of 3840 tokens would fit"), std::string::npos) << error;
-  EXPECT_NE(error_of([&] { require_fit(file, plan, 1000); }).find("use a smaller model"), std::string::npos);
+  EXPECT_NE(error_of([&] { require_fit(file.name(), plan, 1000); }).find("use a smaller model"), std::string::npos);
 }
 
 class FakeSystem : public testing::Test {

@@ -104,19 +104,19 @@ TEST(ModelConfig, ReadsLlamaWithDefaultsForWhatItsFilesLeaveOut) {
 }
 
 TEST(ModelConfig, ComputesYarnFrequenciesAsInItsDescription) {
-  const std::vector<double> frequencies = yarn_frequencies(64, 1e7, 4.0, 262144.0, 32.0, 1.0);
+  const std::vector<double> frequencies = yarn_frequencies(64, 1e7, {.factor = 4.0, .original_length = 262144.0});
   ASSERT_EQ(frequencies.size(), 32U);
   EXPECT_NEAR(frequencies[14], 8.65964323e-4, 1e-12);
   EXPECT_NEAR(frequencies[15], 4.74239823e-4, 1e-12);
   EXPECT_NEAR(frequencies[18], 7.2173874e-5, 1e-12);
   EXPECT_NEAR(frequencies[22], 3.84981632e-6, 1e-14);
   EXPECT_NEAR(frequencies[31], 4.13704275e-8, 1e-16);
-  EXPECT_EQ(yarn_frequencies(64, 1e7, 1.0, 262144.0, 32.0, 1.0)[31], std::pow(1e7, -62.0 / 64.0));
+  EXPECT_EQ(yarn_frequencies(64, 1e7, {.factor = 1.0, .original_length = 262144.0})[31], std::pow(1e7, -62.0 / 64.0));
 
   const ModelConfig config = read_model_config(model("qwen3next-yarn"));
   EXPECT_EQ(config.rope.scaling, "yarn");
   EXPECT_NEAR(config.rope.magnitude, 1.1386294, 1e-6);
-  EXPECT_EQ(config.rope.frequencies, yarn_frequencies(16, 10000.0, 4.0, 32.0, 32.0, 1.0));
+  EXPECT_EQ(config.rope.frequencies, yarn_frequencies(16, 10000.0, {.factor = 4.0, .original_length = 32.0}));
 }
 
 TEST(ModelConfig, DividesFrequenciesByLlama3Factors) {

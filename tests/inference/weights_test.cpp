@@ -43,7 +43,7 @@ TEST(Weights, LoadsEveryTinyModelWithinItsPlan) {
     const ModelConfig config = read_model_config(file);
     const Weights weights = load_weights(file, config);
     ASSERT_EQ(weights.layers.size(), config.layers.size()) << name;
-    const MemoryPlan plan = plan_memory(file, config, 256, 64);
+    const MemoryPlan plan = plan_memory(check_weights(file, config), config, 256, 64);
     EXPECT_EQ(weights.mapped_bytes, plan.weights_mapped) << name;
     EXPECT_EQ(weights.owned_bytes, plan.weights_owned) << name;
     EXPECT_EQ(weights.output.data == weights.embedding.data, config.tied_output) << name;
@@ -126,7 +126,7 @@ TEST(Weights, WidensSmallTensorsToFloat32) {
   const ModelConfig config = read_model_config(file);
   const Weights weights = load_weights(file, config);
   EXPECT_EQ(weights.owned_bytes, 64);
-  EXPECT_EQ(plan_memory(file, config, 1, 1).weights_owned, 64);
+  EXPECT_EQ(plan_memory(check_weights(file, config), config, 1, 1).weights_owned, 64);
   ASSERT_EQ(weights.output_norm.type, DType::f32);
   const auto* const norm = reinterpret_cast<const float*>(weights.output_norm.data);
   const float halves[] = {1.0F,  -2.0F,           5.9604644775390625e-8F, 65504.0F,

@@ -21,6 +21,7 @@
 #include <thread>
 
 #include "app/embedded_files.h"
+#include "inference/gguf_file.h"
 #include "kernels/error.h"
 
 extern char** environ;
@@ -170,7 +171,9 @@ std::vector<std::string> list_models(const std::string& folder) {
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     std::error_code ignored;
     const std::string name = it->path().filename().string();
-    if (it->path().extension() == ".gguf" && name.front() != '.' && it->is_regular_file(ignored)) files.push_back(name);
+    if (it->path().extension() == ".gguf" && name.front() != '.' && it->is_regular_file(ignored) &&
+        !inference::is_later_gguf_shard(it->path()))
+      files.push_back(name);
   }
   std::sort(files.begin(), files.end());
   return files;

@@ -5,14 +5,8 @@
 
 #include "inference/gguf_file.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cstring>
 #include <limits>
 
@@ -136,19 +130,6 @@ std::int64_t GgufTensor::elements() const {
   return product;
 }
 
-struct GgufFile::Mapping {
-  std::vector<std::byte> bytes;  // of a file in memory
-  void* address = nullptr;       // of a mapped file
-  std::size_t length = 0;
-
-  Mapping() = default;
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  ~Mapping() {
-    if (address != nullptr) munmap(address, length);
-  }
-};
-
 /// Reads forward through the file; every step is checked against what is left.
 class GgufFile::Parser {
  public:
@@ -199,45 +180,27 @@ class GgufFile::Parser {
   std::int64_t offset_ = 0;
 };
 
-GgufFile::GgufFile(const std::filesystem::path& path) : name_(path.string()), mapping_(std::make_unique<Mapping>()) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) throw Error(ErrorKind::io, name_ + ": cannot be opened: " + std::strerror(errno));
-  struct stat status {};
-  if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
-    close(descriptor);
-    throw Error(ErrorKind::bad_file, name_ + ": is not a regular file; give the path of a .gguf file");
-  }
-  size_ = status.st_size;
-  if (size_ > 0) {
-    void* const address = mmap(nullptr, static_cast<std::size_t>(size_), PROT_READ, MAP_PRIVATE, descriptor, 0);
-    const int error = errno;
-    close(descriptor);
-    if (address == MAP_FAILED) throw Error(ErrorKind::io, name_ + ": cannot be mapped: " + std::strerror(error));
-    mapping_->address = address;
-    mapping_->length = static_cast<std::size_t>(size_);
-    data_ = static_cast<const std::byte*>(address);
-  } else {
-    close(descriptor);
-  }
-  parse();
+GgufFile::GgufFile(const std::filesystem::path& path) {
+  open(path);
+  join_shards(path);
 }
 
 GgufFile::GgufFile(std::vector<std::byte> bytes, std::string name)
-    : name_(std::move(name)), mapping_(std::make_unique<Mapping>()) {
-  mapping_->bytes = std::move(bytes);
-  data_ = mapping_->bytes.data();
-  size_ = static_cast<std::int64_t>(mapping_->bytes.size());
+    : name_(std::move(name)), mapping_(std::move(bytes)) {
   parse();
 }
 
-GgufFile::~GgufFile() = default;
-GgufFile::GgufFile(GgufFile&&) noexcept = default;
-GgufFile& GgufFile::operator=(GgufFile&&) noexcept = default;
+void GgufFile::open(const std::filesystem::path& path) {
+  name_ = path.string();
+  mapping_ = MappedFile(path);
+  parse();
+}
 
 void GgufFile::parse() {
+  size_ = total_size_ = mapping_.size_bytes();
   Parser parser(*this);
   if (size_ == 0) parser.fail("is empty");
-  if (size_ < 24 || std::memcmp(data_, "GGUF", 4) != 0) parser.fail("is not a GGUF model file");
+  if (size_ < 24 || std::memcmp(at(0), "GGUF", 4) != 0) parser.fail("is not a GGUF model file");
   parser.skip(4, "the header");
   version_ = parser.read<std::uint32_t>("the header");
   if (version_ != 2 && version_ != 3) {
@@ -483,14 +446,18 @@ const GgufTensor* GgufFile::find_tensor(std::string_view name) const {
   return found == tensor_index_.end() ? nullptr : &tensors_[found->second];
 }
 
+const std::string& GgufFile::file_of(const GgufTensor& tensor) const {
+  return tensor.shard == 0 ? name_ : shards_[tensor.shard - 1].name_;
+}
+
 kernels::ConstTensor GgufFile::view(const GgufTensor& tensor) const {
   if (!tensor.type)
     throw Error(ErrorKind::unsupported,
-                name_ + ": tensor '" + printable(tensor.name) + "' is " + tensor.type_name +
+                file_of(tensor) + ": tensor '" + printable(tensor.name) + "' is " + tensor.type_name +
                     ", a format this build cannot compute with; get the model in Q4_0, Q4_1, Q8_0, "
                     "Q4_K, Q5_K, Q6_K, F16, BF16 or F32");
   kernels::ConstTensor result;
-  result.data = at(tensor.offset);
+  result.data = (tensor.shard == 0 ? *this : shards_[tensor.shard - 1]).at(tensor.offset);
   result.type = *tensor.type;
   result.rank = static_cast<int>(tensor.shape.size());
   std::ranges::copy(tensor.shape, result.shape.begin());

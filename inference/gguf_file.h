@@ -5,13 +5,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "inference/mapped_file.h"
 #include "kernels/tensor.h"
 
 namespace lectern::inference {
@@ -36,8 +36,9 @@ struct GgufTensor {
   std::uint32_t type_number = 0;           // of the file
   std::string type_name;                   // "Q4_K"; "type 123" where the number is not known
   std::optional<kernels::DType> type;      // set if this build can compute with it
-  std::int64_t offset = 0;                 // from the start of the file
+  std::int64_t offset = 0;                 // from the start of the file it is in
   std::optional<std::int64_t> size_bytes;  // empty where the type's block size is not known
+  std::size_t shard = 0;                   // of the files of the model
   std::int64_t elements() const;
 };
 
@@ -46,16 +47,15 @@ struct GgufTensor {
 /// Views and tensors point into the mapping and live as long as this object.
 class GgufFile {
  public:
-  /// Throws Error{io} if it cannot be opened, Error{bad_file} or Error{unsupported} for what is in it.
+  /// Any part of a model of several files (NAME-00001-of-0000N.gguf) opens all: metadata is that of the first, tensors
+  /// are those of all. Throws Error{io} if a file cannot be opened or a part is missing, Error{bad_file} or
+  /// Error{unsupported} for what is in it.
   explicit GgufFile(const std::filesystem::path& path);
   /// The same checks on bytes in memory; `name` stands for the file in messages.
   GgufFile(std::vector<std::byte> bytes, std::string name);
-  ~GgufFile();
-  GgufFile(GgufFile&& other) noexcept;
-  GgufFile& operator=(GgufFile&& other) noexcept;
 
-  const std::string& name() const { return name_; }  // path as given
-  std::int64_t size_bytes() const { return size_; }
+  const std::string& name() const { return name_; }  // path as given, of the first part
+  std::int64_t size_bytes() const { return total_size_; }
   std::uint32_t version() const { return version_; }
 
   /// Metadata in the order of the file.
@@ -84,6 +84,8 @@ class GgufFile {
   /// Tensors in the order of the file.
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
   const GgufTensor* find_tensor(std::string_view name) const;
+  /// The path of the file that a tensor is in.
+  const std::string& file_of(const GgufTensor& tensor) const;
   /// A tensor's data, axes slowest first. Error{unsupported} naming tensor and type if this build cannot compute with
   /// it.
   kernels::ConstTensor view(const GgufTensor& tensor) const;
@@ -93,24 +95,30 @@ class GgufFile {
  private:
   static constexpr std::int64_t all = std::numeric_limits<std::int64_t>::max();
   class Parser;
-  struct Mapping;
 
+  GgufFile() = default;
+  void open(const std::filesystem::path& path);
   void parse();
-  const std::byte* at(std::int64_t offset) const { return data_ + offset; }
+  void join_shards(const std::filesystem::path& path);
+  const std::byte* at(std::int64_t offset) const { return mapping_.data() + offset; }
   const GgufValue& required(std::string_view key) const;
   std::int64_t integer_at(const GgufValue& value, std::int64_t index) const;
   double number_at(const GgufValue& value, std::int64_t index) const;
 
   std::string name_;
-  std::unique_ptr<Mapping> mapping_;
-  const std::byte* data_ = nullptr;
-  std::int64_t size_ = 0;
+  MappedFile mapping_;
+  std::int64_t size_ = 0;        // of this file
+  std::int64_t total_size_ = 0;  // with the other parts
   std::uint32_t version_ = 0;
   std::vector<GgufValue> values_;
   std::vector<GgufTensor> tensors_;
+  std::vector<GgufFile> shards_;                                    // from the second on, without their tensors' names
   std::unordered_map<std::string_view, std::size_t> value_index_;   // keys point into values_
   std::unordered_map<std::string_view, std::size_t> tensor_index_;  // names point into tensors_
 };
+
+/// Whether a file's name is that of the second or a later part of a model.
+bool is_later_gguf_shard(const std::filesystem::path& path);
 
 /// Text from a file made fit for a message: control characters and invalid bytes escaped, cut to 80 characters.
 std::string printable(std::string_view text);

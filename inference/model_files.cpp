@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cstdlib>
 
+#include "inference/gguf_file.h"
 #include "kernels/error.h"
 
 namespace lectern::inference {
@@ -31,7 +32,8 @@ std::vector<std::filesystem::path> list_models(const std::filesystem::path& fold
   std::vector<std::filesystem::path> models;
   std::error_code error;
   for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-    if (lower(entry->path().extension().string()) == ".gguf" && !entry->is_directory(error))
+    if (lower(entry->path().extension().string()) == ".gguf" && !entry->is_directory(error) &&
+        !is_later_gguf_shard(entry->path()))
       models.push_back(entry->path());
   std::sort(models.begin(), models.end());
   return models;

@@ -18,7 +18,7 @@ namespace {
 std::vector<StoredTensor> stored_tensors(const GgufFile& file) {
   std::vector<StoredTensor> tensors;
   for (const GgufTensor& entry : file.tensors())
-    tensors.push_back({entry.name, file.name(), entry.shape, entry.type_name, entry.type,
+    tensors.push_back({entry.name, file.file_of(entry), entry.shape, entry.type_name, entry.type,
                        entry.type ? file.view(entry).data : nullptr, entry.size_bytes.value_or(0)});
   return tensors;
 }

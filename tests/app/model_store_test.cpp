@@ -45,8 +45,10 @@ TEST(ModelStore, ListsModelFilesAndNothingElse) {
   folder.write("a.gguf", "");
   folder.write("notes.txt", "");
   folder.write(".hidden.gguf", "");
+  folder.write("c-00001-of-00002.gguf", "");
+  folder.write("c-00002-of-00002.gguf", "");
   std::filesystem::create_directory(folder.file("folder.gguf"));
-  EXPECT_EQ(list_models(folder.path()), (std::vector<std::string>{"a.gguf", "b.gguf"}));
+  EXPECT_EQ(list_models(folder.path()), (std::vector<std::string>{"a.gguf", "b.gguf", "c-00001-of-00002.gguf"}));
   EXPECT_TRUE(list_models(folder.file("missing")).empty());
 }
 

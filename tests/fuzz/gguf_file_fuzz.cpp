@@ -1,7 +1,8 @@
 // libFuzzer target: no bytes may make the reader of model files crash, leak or reserve memory that they do not justify.
 // Build: clang++ -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -I. tests/fuzz/gguf_file_fuzz.cpp
-//        inference/{gguf_file,model_config,model_config_gguf,rope_config,weight_layouts,weight_loader,weights_gguf}.cpp \
-//        inference/{memory_plan,model_inspect}.cpp kernels/{memory,tensor}.cpp -o gguf_file_fuzz
+//        inference/{gguf_file,gguf_shards,mapped_file,model_config,model_config_gguf,rope_config,weight_layouts}.cpp
+//        inference/{weight_loader,weights_gguf,memory_plan,model_inspect}.cpp kernels/{memory,tensor}.cpp
+//        -o gguf_file_fuzz
 // Run:   ./gguf_file_fuzz -max_len=65536 -rss_limit_mb=512 CORPUS tests/data/models
 #include <cstddef>
 #include <cstdint>

@@ -20,7 +20,7 @@ constexpr int most_threads = 1024;
 
 std::int64_t window_for(const Model& model, std::int64_t tokens) {
   if (tokens > model.config().context_length)
-    throw Error(ErrorKind::bad_request, model.file().name() + ": " + std::to_string(tokens) +
+    throw Error(ErrorKind::bad_request, model.path() + ": " + std::to_string(tokens) +
                                             " tokens are more than the window of " +
                                             std::to_string(model.config().context_length) + " the model was made for");
   return tokens;

@@ -6,9 +6,9 @@
 
 #include "inference/engine_command_list.h"
 #include "inference/engine_options.h"
-#include "inference/model_config.h"
 #include "inference/model_files.h"
 #include "inference/model_inspect.h"
+#include "inference/model_source.h"
 #include "kernels/error.h"
 
 namespace lectern::inference::commands {
@@ -21,8 +21,8 @@ void list(bool as_json, std::ostream& out) {
     nlohmann::json entry{{"name", path.stem().string()}, {"file", path.string()}};
     std::string line = path.filename().string();
     try {
-      const GgufFile file(path);
-      const ModelConfig config = read_model_config(file);
+      const ModelSource file(path);
+      const ModelConfig config = file.read_config();
       entry["architecture"] = config.architecture;
       entry["quantization"] = config.quantization;
       entry["parameters"] = config.parameters;
@@ -55,8 +55,8 @@ void model(Arguments args, std::ostream& out, std::ostream& err) {
     if (!options.positional().empty()) throw UsageError("model list: takes no argument");
     list(options.has("--json"), out);
   } else if (args[0] == "inspect") {
-    if (options.positional().size() > 1) throw UsageError("model inspect: give one file");
-    const GgufFile file(find_model(options.positional().empty() ? "" : options.positional()[0]));
+    if (options.positional().size() > 1) throw UsageError("model inspect: give one file or folder");
+    const ModelSource file(find_model(options.positional().empty() ? "" : options.positional()[0]));
     out << (options.has("--json") ? inspect_json(file) : inspect_text(file));
   } else {
     throw UsageError("model " + args[0] + ": there is no such command here; use inspect, list or synthesize");

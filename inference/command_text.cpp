@@ -25,10 +25,10 @@ constexpr int most_threads = 1024;
 /// A GGUF file, a Hugging Face folder or a bare tokenizer.json; weights are not touched.
 Tokenizer open_tokenizer(const std::string& name) {
   std::error_code error;
-  const std::filesystem::path path(name);
-  if (!name.empty() && (std::filesystem::is_directory(path, error) || path.extension() == ".json"))
+  const std::filesystem::path path = find_model(name);
+  if (std::filesystem::is_directory(path, error) || path.extension() == ".json")
     return Tokenizer(read_tokenizer_json(path).data);
-  return Tokenizer(read_tokenizer_gguf(GgufFile(find_model(name))).data);
+  return Tokenizer(read_tokenizer_gguf(GgufFile(path)).data);
 }
 
 }  // namespace

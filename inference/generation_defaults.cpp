@@ -1,7 +1,10 @@
 #include "inference/generation_defaults.h"
 
 #include <cmath>
+#include <filesystem>
 #include <string>
+
+#include "inference/json_file.h"
 
 namespace lectern::inference {
 
@@ -15,12 +18,23 @@ SamplingOptions sampling(float temperature, float top_p, int top_k) {
   return options;
 }
 
-/// A number of [least, most]; nothing for any other.
-std::optional<double> number_in(const GgufFile& file, const char* key, double least, double most) {
+constexpr std::int64_t longest_generation_config = 1 << 20;
+
+std::optional<double> number_of(const GgufFile& file, const std::string& key) {
   const GgufValue* const value = file.find(key);
   if (value == nullptr || value->type == GgufType::text || value->type == GgufType::array) return std::nullopt;
-  const auto number = file.number(key);
-  return number && std::isfinite(*number) && *number >= least && *number <= most ? number : std::nullopt;
+  return file.number(key);
+}
+
+std::optional<double> number_of(const nlohmann::json& config, const char* key) {
+  const auto value = config.find(key);
+  return value != config.end() && value->is_number() ? std::optional(value->get<double>()) : std::nullopt;
+}
+
+/// `value` if it is of [least, most].
+template <class Number>
+void take(std::optional<double> value, double least, double most, Number& into) {
+  if (value && std::isfinite(*value) && *value >= least && *value <= most) into = static_cast<Number>(*value);
 }
 
 }  // namespace
@@ -38,15 +52,26 @@ SamplingOptions recommended_sampling(std::string_view architecture, const ChatVa
   return {};
 }
 
-SamplingOptions recommended_sampling(const GgufFile& file, const ChatVariant& variant) {
-  SamplingOptions options = recommended_sampling(file.text("general.architecture").value_or(""), variant);
-  if (const auto value = number_in(file, "general.sampling.temp", 0, 10))
-    options.temperature = static_cast<float>(*value);
-  if (const auto value = number_in(file, "general.sampling.top_k", 0, 1e6)) options.top_k = static_cast<int>(*value);
-  if (const auto value = number_in(file, "general.sampling.top_p", 0, 1)) options.top_p = static_cast<float>(*value);
-  if (const auto value = number_in(file, "general.sampling.min_p", 0, 1)) options.min_p = static_cast<float>(*value);
-  if (const auto value = number_in(file, "general.sampling.penalty_repeat", 0.01, 10))
-    options.repetition_penalty = static_cast<float>(*value);
+SamplingOptions recommended_sampling(const ModelSource& source, const ModelConfig& config, const ChatVariant& variant) {
+  SamplingOptions options = recommended_sampling(config.architecture, variant);
+  const auto take_all = [&](const auto& number, const char* temperature, const char* repetition) {
+    take(number(temperature), 0, 10, options.temperature);
+    take(number("top_k"), 0, 1e6, options.top_k);
+    take(number("top_p"), 0, 1, options.top_p);
+    take(number("min_p"), 0, 1, options.min_p);
+    take(number(repetition), 0.01, 10, options.repetition_penalty);
+  };
+  if (const GgufFile* const file = source.gguf()) {
+    take_all([&](const char* key) { return number_of(*file, std::string("general.sampling.") + key); }, "temp",
+             "penalty_repeat");
+  } else if (const Checkpoint* const checkpoint = source.checkpoint()) {
+    const std::filesystem::path path = checkpoint->folder() / "generation_config.json";
+    if (!std::filesystem::exists(path)) return options;
+    const nlohmann::json generation = read_json_object(path, longest_generation_config);
+    take_all([&](const char* key) { return number_of(generation, key); }, "temperature", "repetition_penalty");
+    if (const auto samples = generation.find("do_sample"); samples != generation.end() && *samples == false)
+      options.temperature = 0;
+  }
   return options;
 }
 

@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "inference/gguf_file.h"
+#include "inference/model_source.h"
 #include "inference/types.h"
 
 namespace lectern::inference {
@@ -18,8 +18,8 @@ struct ChatVariant {
 /// other architecture (general.architecture).
 SamplingOptions recommended_sampling(std::string_view architecture, const ChatVariant& variant);
 
-/// The same with what the file itself recommends (general.sampling.*) in its place. Values that are impossible are left
-/// out.
-SamplingOptions recommended_sampling(const GgufFile& file, const ChatVariant& variant);
+/// The same with what the model's files recommend (general.sampling.*; generation_config.json of a folder) in its
+/// place. Values that are impossible are left out. Error{bad_file} for a generation_config.json that is no JSON object.
+SamplingOptions recommended_sampling(const ModelSource& source, const ModelConfig& config, const ChatVariant& variant);
 
 }  // namespace lectern::inference

@@ -19,7 +19,6 @@
 #include "inference/prefill.h"
 #include "inference/prompt_chain.h"
 #include "inference/reading_history.h"
-#include "inference/tokenizer_gguf.h"
 #include "kernels/error.h"
 
 namespace lectern::inference {
@@ -43,11 +42,6 @@ GenerationResult cancelled_result() {
   GenerationResult result;
   result.finish_reason = FinishReason::cancelled;
   return result;
-}
-
-ChatTemplate chat_of(const GgufFile& file) {
-  const ModelTokenizer texts = read_tokenizer_gguf(file);
-  return ChatTemplate(texts.chat_template, texts.bos_token, texts.eos_token);
 }
 
 /// As the template makes a prompt by itself.
@@ -75,8 +69,8 @@ class Local final : public LocalEngine {
         sequence_(pool_, shape_),
         store_(pool_, shape_, model_.fingerprint(), options.cache_budget_bytes),
         tokenizer_(model_.required_tokenizer()),
-        chat_(chat_of(model_.file())),
-        recommended_(recommended_sampling(model_.file(), variant_of(chat_, tokenizer_))) {
+        chat_(model_.chat_template(), model_.bos_token(), model_.eos_token()),
+        recommended_(recommended_sampling(model_.source(), model_.config(), variant_of(chat_, tokenizer_))) {
     thread_ = std::jthread([this](std::stop_token stop) { work(stop); });
   }
 

@@ -1,8 +1,10 @@
 #include "inference/model.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <numeric>
+#include <utility>
 
-#include "inference/tokenizer_gguf.h"
 #include "kernels/device.h"
 #include "kernels/error.h"
 
@@ -13,26 +15,37 @@ namespace {
 constexpr std::int64_t usual_window = 32768;  // a default that a laptop's memory can hold
 constexpr std::int64_t least_window = 512;
 
-std::optional<Tokenizer> make_tokenizer(const GgufFile& file) {
-  if (!file.has("tokenizer.ggml.tokens")) return std::nullopt;
-  try {
-    return Tokenizer(read_tokenizer_gguf(file).data);
-  } catch (const Error& error) {
-    throw Error(error.kind(), file.name() + ": " + error.what());
-  }
+Weights load_what_fits(const ModelSource& source, const ModelConfig& config) {
+  const WeightBytes bytes = source.check_weights(config);
+  if (const auto available = available_memory(); available && bytes.mapped + bytes.owned > *available)
+    throw Error(ErrorKind::out_of_memory, source.name() + ": its weights take " +
+                                              std::to_string((bytes.mapped + bytes.owned) >> 20) + " MiB; only " +
+                                              std::to_string(*available >> 20) + " are free; use a smaller model");
+  return source.load_weights(config);
 }
 
 }  // namespace
 
 Model::Model(const std::filesystem::path& path)
-    : file_(path),
-      config_(read_model_config(file_)),
-      weights_(load_weights(file_, config_)),
-      tokenizer_(make_tokenizer(file_)) {}
+    : source_(path), config_(source_.read_config()), weights_(load_what_fits(source_, config_)) {
+  std::optional<ModelTokenizer> tokenizer = source_.read_tokenizer();
+  if (!tokenizer) return;
+  try {
+    tokenizer_.emplace(std::move(tokenizer->data));
+  } catch (const Error& error) {
+    throw Error(error.kind(), source_.name() + ": " + error.what());
+  }
+  texts_ = std::move(*tokenizer);
+  texts_.data = {};
+  if (tokenizer_->vocabulary_size() > config_.vocabulary)
+    throw Error(ErrorKind::bad_file, source_.name() + ": the tokenizer has " +
+                                         std::to_string(tokenizer_->vocabulary_size()) + " tokens, the model only " +
+                                         std::to_string(config_.vocabulary));
+}
 
 const Tokenizer& Model::required_tokenizer() const {
   if (!tokenizer_)
-    throw Error(ErrorKind::unsupported, file_.name() + ": the file holds no tokenizer; only `logits` can use it");
+    throw Error(ErrorKind::unsupported, source_.name() + ": there is no tokenizer with it; only `logits` can use it");
   return *tokenizer_;
 }
 
@@ -42,9 +55,14 @@ std::int64_t Model::usable_tokens() const {
 }
 
 std::string Model::fingerprint() const {
-  return config_.name + '\n' + file_.name() + '\n' + std::to_string(file_.size_bytes()) + '\n' + config_.quantization +
-         '\n' + config_.rope.scaling + '\n' + kernels::name(state_type(config_)) + "\nstate f32, grid 64, cpu " +
-         kernels::name(kernels::best_cpu_path());
+  const RopeConfig& rope = config_.rope;  // a config.json may be edited while the weights stay
+  char rotation[96];
+  std::snprintf(rotation, sizeof rotation, "%.17g %.17g %.9g", rope.freq_base,
+                std::accumulate(rope.frequencies.begin(), rope.frequencies.end(), 0.0),
+                static_cast<double>(rope.magnitude));
+  return config_.name + '\n' + source_.name() + '\n' + std::to_string(source_.size_bytes()) + '\n' +
+         config_.quantization + '\n' + rope.scaling + ' ' + rotation + '\n' + kernels::name(state_type(config_)) +
+         "\nstate f32, grid 64, cpu " + kernels::name(kernels::best_cpu_path());
 }
 
 std::int64_t choose_window(const Model& model, std::optional<std::int64_t> wanted, std::int64_t chunk,
@@ -62,7 +80,7 @@ std::int64_t choose_window(const Model& model, std::optional<std::int64_t> wante
     window = std::max(window / 2, least_window);
     plan = plan_memory(model.weights().bytes(), config, window, chunk);
   }
-  require_fit(model.file().name(), plan, *available);
+  require_fit(model.path(), plan, *available);
   return window;
 }
 

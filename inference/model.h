@@ -1,4 +1,4 @@
-// A model file opened for computing: configuration, weights, tokenizer.
+// A model opened for computing: configuration, weights, tokenizer.
 #pragma once
 
 #include <cstdint>
@@ -6,9 +6,9 @@
 #include <memory>
 #include <optional>
 
-#include "inference/gguf_file.h"
 #include "inference/memory_plan.h"
 #include "inference/model_config.h"
+#include "inference/model_source.h"
 #include "inference/tokenizer.h"
 #include "inference/weights.h"
 
@@ -17,15 +17,21 @@ namespace lectern::inference {
 /// Immutable once opened; any thread may read. Not movable: its parts refer to each other.
 class Model {
  public:
-  /// Throws lectern::Error naming the file.
+  /// A GGUF file or a Hugging Face folder. Throws lectern::Error naming the file; Error{out_of_memory} before anything
+  /// is copied if the weights alone do not fit.
   explicit Model(const std::filesystem::path& path);
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
 
-  const GgufFile& file() const { return file_; }
+  const ModelSource& source() const { return source_; }
+  const std::string& path() const { return source_.name(); }
   const ModelConfig& config() const { return config_; }
   const Weights& weights() const { return weights_; }
-  /// Null if the file holds no tokenizer (test models that are fed with ids).
+  /// Jinja, with the texts that it refers to; empty where the files have none.
+  const std::string& chat_template() const { return texts_.chat_template; }
+  const std::string& bos_token() const { return texts_.bos_token; }
+  const std::string& eos_token() const { return texts_.eos_token; }
+  /// Null if the files hold no tokenizer (test models that are fed with ids).
   const Tokenizer* tokenizer() const { return tokenizer_ ? &*tokenizer_ : nullptr; }
   /// Throws Error{unsupported} if there is none.
   const Tokenizer& required_tokenizer() const;
@@ -35,9 +41,10 @@ class Model {
   std::string fingerprint() const;
 
  private:
-  GgufFile file_;
+  ModelSource source_;
   ModelConfig config_;
   Weights weights_;
+  ModelTokenizer texts_;  // without what tokenizer_ has taken
   std::optional<Tokenizer> tokenizer_;
 };
 

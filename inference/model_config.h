@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "inference/checkpoint.h"
 #include "inference/gguf_file.h"
 #include "inference/rope_config.h"
 #include "kernels/delta_rule.h"
@@ -61,7 +62,7 @@ struct ModelConfig {
 
   std::int64_t hidden = 0;          // H
   std::int64_t vocabulary = 0;      // V: rows of the embedding; ids beyond the tokenizer's are padding
-  std::int64_t tokens = 0;          // entries of the tokenizer, <= vocabulary; 0 if the file has none
+  std::int64_t tokens = 0;          // entries of the tokenizer in a GGUF file, <= vocabulary; else 0
   std::int64_t context_length = 0;  // the longest window the model was made for
   std::int64_t dense_hidden = 0;    // of dense feed-forward layers; 0 if there are none
   std::int64_t mtp_layers = 0;      // layers for multi-token prediction behind `layers`: 0 or 1
@@ -82,5 +83,6 @@ struct ModelConfig {
 /// Reads and checks the configuration. Error{unsupported} for a family, scaling or option this build cannot run,
 /// Error{bad_file} for a missing key or an impossible number; both name file and key.
 ModelConfig read_model_config(const GgufFile& file);
+ModelConfig read_model_config(const Checkpoint& checkpoint);
 
 }  // namespace lectern::inference

@@ -19,6 +19,13 @@ std::string lower(std::string text) {
   return text;
 }
 
+/// A GGUF file (of several parts the first) or a Hugging Face folder.
+bool is_model(const std::filesystem::path& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return std::filesystem::exists(path / "config.json", error);
+  return lower(path.extension().string()) == ".gguf" && !is_later_gguf_shard(path);
+}
+
 }  // namespace
 
 std::filesystem::path models_folder() {
@@ -32,9 +39,7 @@ std::vector<std::filesystem::path> list_models(const std::filesystem::path& fold
   std::vector<std::filesystem::path> models;
   std::error_code error;
   for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-    if (lower(entry->path().extension().string()) == ".gguf" && !entry->is_directory(error) &&
-        !is_later_gguf_shard(entry->path()))
-      models.push_back(entry->path());
+    if (is_model(entry->path())) models.push_back(entry->path());
   std::sort(models.begin(), models.end());
   return models;
 }

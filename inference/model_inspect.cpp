@@ -4,6 +4,7 @@
 #include "inference/model_inspect.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "inference/memory_plan.h"
@@ -68,6 +69,7 @@ Json describe(const WeightBytes& weights, const ModelConfig& config) {
                {"hidden", config.hidden},
                {"vocabulary", config.vocabulary},
                {"context_length", config.context_length},
+               {"mtp_layers", config.mtp_layers},
                {"heads", config.attention.heads},
                {"kv_heads", config.attention.kv_heads},
                {"head_dim", config.attention.head_dim},
@@ -77,6 +79,17 @@ Json describe(const WeightBytes& weights, const ModelConfig& config) {
   json["memory_bytes"] = plan.total();
   json["memory"] = plan.line();
   return json;
+}
+
+/// What this build makes of the files: `config`, or `error`.
+template <class Files>
+void judge(const Files& files, Json& json) {
+  try {
+    const ModelConfig config = read_model_config(files);
+    json["config"] = describe(check_weights(files, config), config);
+  } catch (const Error& error) {
+    json["error"] = error.what();
+  }
 }
 
 Json inspect(const GgufFile& file) {
@@ -90,49 +103,76 @@ Json inspect(const GgufFile& file) {
                        {"shape", tensor.shape},
                        {"offset", tensor.offset},
                        {"size_bytes", tensor.size_bytes.value_or(0)}});
-  Json json = {{"file", file.name()}, {"size_bytes", file.size_bytes()}, {"version", file.version()}};
+  Json json = {{"file", file.name()},
+               {"format", "GGUF version " + std::to_string(file.version())},
+               {"size_bytes", file.size_bytes()},
+               {"version", file.version()}};
   json["metadata"] = std::move(metadata);
   json["tensors"] = std::move(tensors);
-  try {
-    const ModelConfig config = read_model_config(file);
-    json["config"] = describe(check_weights(file, config), config);
-  } catch (const Error& error) {
-    json["error"] = error.what();
-  }
+  judge(file, json);
   return json;
+}
+
+Json inspect(const Checkpoint& checkpoint) {
+  Json tensors = Json::array();
+  for (const StoredTensor& tensor : checkpoint.tensors())
+    tensors.push_back({{"name", tensor.name},
+                       {"type", tensor.type_name},
+                       {"shape", tensor.shape},
+                       {"file", std::filesystem::path(tensor.file).filename().string()},
+                       {"size_bytes", tensor.size_bytes}});
+  Json json = {{"file", checkpoint.name()}, {"format", "Hugging Face folder"}, {"size_bytes", checkpoint.size_bytes()}};
+  json["metadata"] = Json(checkpoint.config());
+  json["tensors"] = std::move(tensors);
+  judge(checkpoint, json);
+  return json;
+}
+
+Json inspect(const ModelSource& source) {
+  return source.gguf() != nullptr ? inspect(*source.gguf()) : inspect(*source.checkpoint());
 }
 
 std::string dump(const Json& json, int indent = -1) {
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
-}  // namespace
-
-std::string inspect_json(const GgufFile& file) {
-  return dump(inspect(file), 1) + "\n";
-}
-
-std::string inspect_text(const GgufFile& file) {
-  const Json json = inspect(file);
-  std::string text = file.name() + ": GGUF version " + std::to_string(file.version()) + ", " +
-                     std::to_string(file.size_bytes()) + " bytes\n\nmetadata\n";
+std::string as_text(const Json& json) {
+  std::string text = json["file"].get<std::string>() + ": " + json["format"].get<std::string>() + ", " +
+                     dump(json["size_bytes"]) + " bytes\n\nmetadata\n";
   for (const auto& [key, value] : json["metadata"].items()) text += "  " + printable(key) + " = " + dump(value) + "\n";
 
-  text += "\ntensors (" + std::to_string(file.tensors().size()) + ", shapes slowest axis first)\n";
+  const Json& tensors = json["tensors"];
+  text += "\ntensors (" + std::to_string(tensors.size()) + ", shapes slowest axis first)\n";
   std::size_t width = 0;
-  for (const GgufTensor& tensor : file.tensors()) width = std::max(width, printable(tensor.name).size());
-  for (const GgufTensor& tensor : file.tensors()) {
-    std::string name = printable(tensor.name);
+  for (const Json& tensor : tensors) width = std::max(width, printable(tensor["name"].get<std::string>()).size());
+  for (const Json& tensor : tensors) {
+    std::string name = printable(tensor["name"].get<std::string>());
     name.resize(width, ' ');
-    std::string type = tensor.type_name;
+    std::string type = tensor["type"].get<std::string>();
     type.resize(std::max<std::size_t>(type.size(), 5), ' ');
-    text += "  " + name + "  " + type + " " + dump(Json(tensor.shape)) + "\n";
+    text += "  " + name + "  " + type + " " + dump(tensor["shape"]) + "\n";
   }
   if (json.contains("error")) return text + "\nthis build cannot run it: " + json["error"].get<std::string>() + "\n";
   text += "\nmodel\n";
   for (const auto& [key, value] : json["config"].items())
     text += "  " + key + " = " + (value.is_string() ? value.get<std::string>() : dump(value)) + "\n";
   return text;
+}
+
+}  // namespace
+
+std::string inspect_json(const ModelSource& source) {
+  return dump(inspect(source), 1) + "\n";
+}
+std::string inspect_json(const GgufFile& file) {
+  return dump(inspect(file), 1) + "\n";
+}
+
+std::string inspect_text(const ModelSource& source) {
+  return as_text(inspect(source));
+}
+std::string inspect_text(const GgufFile& file) {
+  return as_text(inspect(file));
 }
 
 }  // namespace lectern::inference

@@ -212,6 +212,14 @@ std::string chat_template_of(const Json& value) {
   return {};
 }
 
+/// One id or a list of ids, or nothing.
+void add_ends_of_turn(const Json& eos, const Path& path, TokenizerData& data) {
+  if (eos.is_array())
+    for (const Json& id : eos) data.end_of_turn.push_back(id_of(id, path));
+  else if (!eos.is_null())
+    data.end_of_turn.push_back(id_of(eos, path));
+}
+
 }  // namespace
 
 ModelTokenizer read_tokenizer_json(const Path& path) {
@@ -238,15 +246,19 @@ ModelTokenizer read_tokenizer_json(const Path& path) {
     result.chat_template = chat_template_of(member(config, "chat_template"));
   }
   if (!data.bos) data.add_bos = false;
+  if (const Path template_file = folder / "chat_template.json"; std::filesystem::exists(template_file))
+    result.chat_template = chat_template_of(member(parse(template_file), "chat_template"));
   if (const Path template_file = folder / "chat_template.jinja"; std::filesystem::exists(template_file))
     result.chat_template = read_text(template_file);
   if (const Path generation_file = folder / "generation_config.json"; std::filesystem::exists(generation_file)) {
     const Json generation = parse(generation_file);
-    const Json& eos = member(generation, "eos_token_id");
-    if (eos.is_array())
-      for (const Json& id : eos) data.end_of_turn.push_back(id_of(id, generation_file));
-    else if (!eos.is_null())
-      data.end_of_turn.push_back(id_of(eos, generation_file));
+    add_ends_of_turn(member(generation, "eos_token_id"), generation_file, data);
+  }
+  // Multimodal models end a text in their text_config and a turn in the files above: both stop.
+  if (const Path model_file = folder / "config.json"; is_folder && std::filesystem::exists(model_file)) {
+    const Json model = parse(model_file);
+    add_ends_of_turn(member(model, "eos_token_id"), model_file, data);
+    add_ends_of_turn(member(member(model, "text_config"), "eos_token_id"), model_file, data);
   }
   return result;
 }

@@ -247,11 +247,6 @@ ConstTensor WeightLoader::stacked(std::span<const std::string> names, const Shap
   return ConstTensor(copy, one.type, {count, one.rows(), one.columns()});
 }
 
-void WeightLoader::ignore_all(std::string_view prefix) {
-  for (const StoredTensor& tensor : tensors_)
-    if (tensor.name.starts_with(prefix)) taken_.insert(tensor.name);
-}
-
 void WeightLoader::require_all_taken() const {
   for (const StoredTensor& tensor : tensors_)
     if (!taken_.contains(tensor.name))

@@ -44,7 +44,6 @@ class WeightLoader {
   kernels::ConstTensor stacked(std::span<const std::string> names, const Shape& shape);
 
   void ignore(const std::string& name) { taken_.insert(name); }
-  void ignore_all(std::string_view prefix);
   void require_all_taken() const;
 
   [[noreturn]] void fail(const std::string& name, const std::string& what) const;

@@ -4,9 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <variant>
 #include <vector>
 
+#include "inference/checkpoint.h"
 #include "inference/gguf_file.h"
 #include "inference/model_config.h"
 #include "kernels/memory.h"
@@ -93,8 +95,13 @@ struct Weights {
 /// Finds every tensor the configuration asks for. One that is missing, misshapen, of a type without kernels, or holds
 /// NaN or infinity (norms, decay, dt_bias) is an Error that names file and tensor; so is one that nothing would use.
 Weights load_weights(const GgufFile& file, const ModelConfig& config);
+Weights load_weights(const Checkpoint& checkpoint, const ModelConfig& config);
 
 /// The same checks without copying anything.
 WeightBytes check_weights(const GgufFile& file, const ModelConfig& config);
+WeightBytes check_weights(const Checkpoint& checkpoint, const ModelConfig& config);
+
+/// Tensors of the vision tower of a multimodal checkpoint: nothing here computes with them.
+bool is_vision_tensor(const std::string& name);
 
 }  // namespace lectern::inference

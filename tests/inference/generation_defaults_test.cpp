@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "tests/inference/gguf_samples.h"
 
 namespace lectern::inference {
@@ -32,7 +35,26 @@ TEST(GenerationDefaults, AreReplacedByThoseOfTheFile) {
     writer.add_f32("general.sampling.top_p", 5.0F);  // impossible
     writer.add_text("general.sampling.min_p", "x");  // no number
   };
-  expect_sampling(recommended_sampling(GgufFile(sample.bytes(), "a.gguf"), {}), 0.25F, 1, 7, 0);
+  const std::filesystem::path path = samples::temporary("defaults.gguf");
+  const std::vector<std::byte> bytes = sample.bytes();
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  const ModelSource source(path);
+  expect_sampling(recommended_sampling(source, source.read_config(), {}), 0.25F, 1, 7, 0);
+  std::filesystem::remove(path);
+}
+
+TEST(GenerationDefaults, AreReplacedByThoseOfTheFolder) {
+  const std::filesystem::path folder = samples::temporary("defaults");
+  std::filesystem::copy(std::filesystem::path(LECTERN_SOURCE_DIR) / "tests/data/models/llama-gqa", folder);
+  const auto recommended = [&](const char* generation_config) {
+    std::ofstream(folder / "generation_config.json") << generation_config;
+    const ModelSource source(folder);
+    return recommended_sampling(source, source.read_config(), {});
+  };
+  expect_sampling(recommended(R"({"temperature": 0.5, "top_p": 0.9, "top_k": "x", "min_p": 7})"), 0.5F, 0.9F, 0, 0);
+  expect_sampling(recommended(R"({"temperature": 0.5, "do_sample": false})"), 0, 1, 0, 0);
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Converts a Hugging Face folder (config.json, *.safetensors, tokenizer.json) of a `qwen3_next` or `llama` model to GGUF.
+"""Converts a Hugging Face folder (config.json, *.safetensors, tokenizer.json) of the families below to GGUF.
 
-The layout is that of llama.cpp's converter for these families: norms of Qwen3-Next plus one, ssm_a = -exp(A_log),
-q|k|v and z taken apart and b, a left interleaved per key head, llama query and key rows in the order of adjacent pairs.
+The layout is that of llama.cpp's converter for these families: norms of Qwen3-Next and Qwen3.5 plus one, ssm_a =
+-exp(A_log), q|k|v and z taken apart, b and a of Qwen3-Next left interleaved per key head, value heads of Qwen3.5 tiled over
+the key heads, llama query and key rows in the order of adjacent pairs, a layer for multi-token prediction as a block more.
 """
 import argparse
 import json
@@ -16,6 +17,8 @@ from safetensors import safe_open
 
 TYPES = {"f32": Quant.F32, "f16": Quant.F16, "bf16": Quant.BF16, "q8_0": Quant.Q8_0, "q4_0": Quant.Q4_0, "q4_1": Quant.Q4_1}
 FILE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "bf16": 32}
+ARCHITECTURES = {"llama": "llama", "qwen3": "qwen3", "qwen3_moe": "qwen3moe", "qwen3_next": "qwen3next",
+                 "qwen3_5": "qwen35", "qwen3_5_text": "qwen35", "qwen3_5_moe": "qwen35moe", "qwen3_5_moe_text": "qwen35moe"}
 TOKEN_NORMAL, TOKEN_CONTROL, TOKEN_USER_DEFINED, TOKEN_UNUSED = 1, 3, 4, 5
 
 
@@ -125,7 +128,8 @@ def write_common(out, config, rope):
     out.number("block_count", config["num_hidden_layers"])
     out.number("context_length", config["max_position_embeddings"])
     out.number("embedding_length", config["hidden_size"])
-    out.number("feed_forward_length", config["intermediate_size"])
+    if "intermediate_size" in config:
+        out.number("feed_forward_length", config["intermediate_size"])
     out.number("vocab_size", config["vocab_size"])
     out.number("attention.head_count", heads)
     out.number("attention.head_count_kv", config.get("num_key_value_heads") or heads)
@@ -135,13 +139,17 @@ def write_common(out, config, rope):
     return head_dim
 
 
-def convert_llama(out, checkpoint, config):
+def convert_plain(out, checkpoint, config):
+    """Llama, Qwen3 and Qwen3-MoE."""
     for key in ("attention_bias", "mlp_bias"):
         if config.get(key):
             raise SystemExit(f"{key} cannot be converted")
+    llama = config["model_type"] == "llama"
     rope = rope_parameters(config)
     head_dim = write_common(out, config, rope)
     write_rope(out, rope, head_dim)
+    if config["model_type"] == "qwen3_moe":
+        write_experts(out, config)
 
     def adjacent_pairs(weight):  # rows i and i + D/2 of each head become 2i and 2i + 1
         rows, columns = weight.shape
@@ -155,12 +163,14 @@ def convert_llama(out, checkpoint, config):
         theirs, ours = f"model.layers.{layer}.", f"blk.{layer}."
         out.small(ours + "attn_norm.weight", checkpoint.take(theirs + "input_layernorm.weight"))
         for name in ("q", "k"):
-            out.matrix(ours + f"attn_{name}.weight", adjacent_pairs(checkpoint.take(theirs + f"self_attn.{name}_proj.weight")))
+            weight = checkpoint.take(theirs + f"self_attn.{name}_proj.weight")
+            out.matrix(ours + f"attn_{name}.weight", adjacent_pairs(weight) if llama else weight)
+            if not llama:
+                out.small(ours + f"attn_{name}_norm.weight", checkpoint.take(theirs + f"self_attn.{name}_norm.weight"))
         out.matrix(ours + "attn_v.weight", checkpoint.take(theirs + "self_attn.v_proj.weight"))
         out.matrix(ours + "attn_output.weight", checkpoint.take(theirs + "self_attn.o_proj.weight"))
         out.small(ours + "ffn_norm.weight", checkpoint.take(theirs + "post_attention_layernorm.weight"))
-        for name in ("gate", "up", "down"):
-            out.matrix(ours + f"ffn_{name}.weight", checkpoint.take(theirs + f"mlp.{name}_proj.weight"))
+        write_ffn(out, checkpoint, config, theirs + "mlp.", ours)
 
 
 def experts(checkpoint, prefix, count):
@@ -170,6 +180,35 @@ def experts(checkpoint, prefix, count):
         return gate, up, checkpoint.take(prefix + "experts.down_proj")
     return [np.stack([checkpoint.take(f"{prefix}experts.{e}.{name}_proj.weight") for e in range(count)])
             for name in ("gate", "up", "down")]
+
+
+def write_experts(out, config):
+    out.number("expert_count", config["num_experts"])
+    out.number("expert_used_count", config["num_experts_per_tok"])
+    out.number("expert_feed_forward_length", config["moe_intermediate_size"])
+    if "shared_expert_intermediate_size" in config:
+        out.number("expert_shared_feed_forward_length", config["shared_expert_intermediate_size"])
+    if not config.get("norm_topk_prob", True):
+        out.writer.add_bool(out.prefix + "norm_top_k_prob", False)
+
+
+def write_ffn(out, checkpoint, config, mlp, ours, legacy=False):
+    if mlp + "gate.weight" not in checkpoint:
+        for name in ("gate", "up", "down"):
+            out.matrix(ours + f"ffn_{name}.weight", checkpoint.take(mlp + f"{name}_proj.weight"))
+        return
+    out.small(ours + "ffn_gate_inp.weight", checkpoint.take(mlp + "gate.weight"))
+    gate, up, down = experts(checkpoint, mlp, config["num_experts"])
+    if legacy:
+        out.matrix(ours + "ffn_gate_up_exps.weight", np.concatenate([gate, up], axis=1))
+    else:
+        out.matrix(ours + "ffn_gate_exps.weight", gate)
+        out.matrix(ours + "ffn_up_exps.weight", up)
+    out.matrix(ours + "ffn_down_exps.weight", down)
+    if mlp + "shared_expert_gate.weight" in checkpoint:
+        for name in ("gate", "up", "down"):
+            out.matrix(ours + f"ffn_{name}_shexp.weight", checkpoint.take(mlp + f"shared_expert.{name}_proj.weight"))
+        out.matrix(ours + "ffn_gate_inp_shexp.weight", checkpoint.take(mlp + "shared_expert_gate.weight")[0])
 
 
 def layer_kinds(config):
@@ -183,77 +222,107 @@ def layer_kinds(config):
     return kinds, None
 
 
-def convert_qwen3next(out, checkpoint, config, legacy):
+def write_attention(out, checkpoint, theirs, ours):
+    for name in ("q", "k", "v"):
+        out.matrix(ours + f"attn_{name}.weight", checkpoint.take(theirs + f"self_attn.{name}_proj.weight"))
+    out.matrix(ours + "attn_output.weight", checkpoint.take(theirs + "self_attn.o_proj.weight"))
+    for name in ("q", "k"):
+        out.small(ours + f"attn_{name}_norm.weight", checkpoint.take(theirs + f"self_attn.{name}_norm.weight") + 1)
+
+
+def write_delta_next(out, checkpoint, config, delta, ours, legacy):
+    nk, dk, dv = config["linear_num_key_heads"], config["linear_key_head_dim"], config["linear_value_head_dim"]
+    ratio = config["linear_num_value_heads"] // nk
+    qkvz = checkpoint.take(delta + "in_proj_qkvz.weight")
+    if legacy:
+        out.matrix(ours + "ssm_in.weight", qkvz)
+    else:
+        groups = np.split(qkvz.reshape(nk, -1, qkvz.shape[1]), [dk, 2 * dk, 2 * dk + ratio * dv], axis=1)
+        q, k, v, z = [part.reshape(-1, qkvz.shape[1]) for part in groups]
+        out.matrix(ours + "attn_qkv.weight", np.concatenate([q, k, v]))
+        out.matrix(ours + "attn_gate.weight", z)
+    out.matrix(ours + "ssm_ba.weight", checkpoint.take(delta + "in_proj_ba.weight"))
+    out.small(ours + "ssm_conv1d.weight", checkpoint.take(delta + "conv1d.weight")[:, 0, :])
+    out.small(ours + "ssm_a", -np.exp(checkpoint.take(delta + "A_log")))
+    out.small(ours + "ssm_dt.bias", checkpoint.take(delta + "dt_bias"))
+    out.small(ours + "ssm_norm.weight", checkpoint.take(delta + "norm.weight"))
+    out.matrix(ours + "ssm_out.weight", checkpoint.take(delta + "out_proj.weight"))
+
+
+def write_delta_35(out, checkpoint, config, delta, ours):
+    nk, nv = config["linear_num_key_heads"], config["linear_num_value_heads"]
+    keys = 2 * nk * config["linear_key_head_dim"]
+
+    def tiled(rows):  # value head j r + s goes to place s nk + j; rows of a head stay together
+        return rows.reshape(nk, nv // nk, -1, rows.shape[-1]).swapaxes(0, 1).reshape(rows.shape)
+
+    def tiled_values(rows):
+        return np.concatenate([rows[:keys], tiled(rows[keys:])])
+
+    out.matrix(ours + "attn_qkv.weight", tiled_values(checkpoint.take(delta + "in_proj_qkv.weight")))
+    out.matrix(ours + "attn_gate.weight", tiled(checkpoint.take(delta + "in_proj_z.weight")))
+    out.matrix(ours + "ssm_beta.weight", tiled(checkpoint.take(delta + "in_proj_b.weight")))
+    out.matrix(ours + "ssm_alpha.weight", tiled(checkpoint.take(delta + "in_proj_a.weight")))
+    out.small(ours + "ssm_conv1d.weight", tiled_values(checkpoint.take(delta + "conv1d.weight")[:, 0, :]))
+    out.small(ours + "ssm_a", tiled(-np.exp(checkpoint.take(delta + "A_log"))[:, None])[:, 0])
+    out.small(ours + "ssm_dt.bias", tiled(checkpoint.take(delta + "dt_bias")[:, None])[:, 0])
+    out.small(ours + "ssm_norm.weight", checkpoint.take(delta + "norm.weight"))
+    out.matrix(ours + "ssm_out.weight", tiled(checkpoint.take(delta + "out_proj.weight").T).T)
+
+
+def write_mtp(out, checkpoint, config, ours):
+    hidden = "mtp.layers.0."
+    for name, theirs in (("enorm", "pre_fc_norm_embedding"), ("hnorm", "pre_fc_norm_hidden"), ("shared_head_norm", "norm")):
+        out.small(ours + f"nextn.{name}.weight", checkpoint.take(f"mtp.{theirs}.weight") + 1)
+    out.matrix(ours + "nextn.eh_proj.weight", checkpoint.take("mtp.fc.weight"))
+    out.small(ours + "attn_norm.weight", checkpoint.take(hidden + "input_layernorm.weight") + 1)
+    out.small(ours + "post_attention_norm.weight", checkpoint.take(hidden + "post_attention_layernorm.weight") + 1)
+    write_attention(out, checkpoint, hidden, ours)
+    write_ffn(out, checkpoint, config, hidden + "mlp.", ours)
+
+
+def convert_hybrid(out, checkpoint, config, legacy):
+    """Qwen3-Next and Qwen3.5."""
     rope = rope_parameters(config)
-    head_dim = write_common(out, config, rope)
+    mtp = "mtp.fc.weight" in checkpoint and config["model_type"] != "qwen3_next"  # as llama.cpp's converter
+    root = "model.language_model." if "model.language_model.norm.weight" in checkpoint else "model."
+    layers = config["num_hidden_layers"]
+    head_dim = write_common(out, dict(config, num_hidden_layers=layers + mtp), rope)
+    if mtp:
+        out.number("nextn_predict_layers", 1)
     partial = rope.get("partial_rotary_factor", config.get("partial_rotary_factor", 0.25))
     write_rope(out, rope, int(head_dim * partial))
-    nk, nv = config["linear_num_key_heads"], config["linear_num_value_heads"]
-    dk, dv, ratio = config["linear_key_head_dim"], config["linear_value_head_dim"], nv // nk
-    out.number("expert_count", config["num_experts"])
-    out.number("expert_used_count", config["num_experts_per_tok"])
-    out.number("expert_feed_forward_length", config["moe_intermediate_size"])
-    out.number("expert_shared_feed_forward_length", config["shared_expert_intermediate_size"])
-    if not config.get("norm_topk_prob", True):
-        out.writer.add_bool(out.prefix + "norm_top_k_prob", False)
+    if config.get("num_experts"):
+        write_experts(out, config)
     out.number("ssm.conv_kernel", config["linear_conv_kernel_dim"])
-    out.number("ssm.state_size", dk)
-    out.number("ssm.group_count", nk)
-    out.number("ssm.time_step_rank", nv)
-    out.number("ssm.inner_size", nv * dv)
+    out.number("ssm.state_size", config["linear_key_head_dim"])
+    out.number("ssm.group_count", config["linear_num_key_heads"])
+    out.number("ssm.time_step_rank", config["linear_num_value_heads"])
+    out.number("ssm.inner_size", config["linear_num_value_heads"] * config["linear_value_head_dim"])
     kinds, interval = layer_kinds(config)
     if interval is not None:
         out.number("full_attention_interval", interval)
     else:
         out.writer.add_array(out.prefix + "attention.recurrent_layers", [kind != "full_attention" for kind in kinds])
 
-    out.matrix("token_embd.weight", checkpoint.take("model.embed_tokens.weight"))
-    out.small("output_norm.weight", checkpoint.take("model.norm.weight") + 1)
+    out.matrix("token_embd.weight", checkpoint.take(root + "embed_tokens.weight"))
+    out.small("output_norm.weight", checkpoint.take(root + "norm.weight") + 1)
     if "lm_head.weight" in checkpoint and not config.get("tie_word_embeddings"):
         out.matrix("output.weight", checkpoint.take("lm_head.weight"))
     for layer, kind in enumerate(kinds):
-        theirs, ours = f"model.layers.{layer}.", f"blk.{layer}."
+        theirs, ours = f"{root}layers.{layer}.", f"blk.{layer}."
         out.small(ours + "attn_norm.weight", checkpoint.take(theirs + "input_layernorm.weight") + 1)
         out.small(ours + "post_attention_norm.weight", checkpoint.take(theirs + "post_attention_layernorm.weight") + 1)
         if kind == "full_attention":
-            for name in ("q", "k", "v"):
-                out.matrix(ours + f"attn_{name}.weight", checkpoint.take(theirs + f"self_attn.{name}_proj.weight"))
-            out.matrix(ours + "attn_output.weight", checkpoint.take(theirs + "self_attn.o_proj.weight"))
-            for name in ("q", "k"):
-                out.small(ours + f"attn_{name}_norm.weight", checkpoint.take(theirs + f"self_attn.{name}_norm.weight") + 1)
+            write_attention(out, checkpoint, theirs, ours)
+        elif theirs + "linear_attn.in_proj_qkvz.weight" in checkpoint:
+            write_delta_next(out, checkpoint, config, theirs + "linear_attn.", ours, legacy)
         else:
-            delta = theirs + "linear_attn."
-            qkvz = checkpoint.take(delta + "in_proj_qkvz.weight")
-            if legacy:
-                out.matrix(ours + "ssm_in.weight", qkvz)
-            else:
-                groups = np.split(qkvz.reshape(nk, -1, qkvz.shape[1]), [dk, 2 * dk, 2 * dk + ratio * dv], axis=1)
-                q, k, v, z = [part.reshape(-1, qkvz.shape[1]) for part in groups]
-                out.matrix(ours + "attn_qkv.weight", np.concatenate([q, k, v]))
-                out.matrix(ours + "attn_gate.weight", z)
-            out.matrix(ours + "ssm_ba.weight", checkpoint.take(delta + "in_proj_ba.weight"))
-            out.small(ours + "ssm_conv1d.weight", checkpoint.take(delta + "conv1d.weight")[:, 0, :])
-            out.small(ours + "ssm_a", -np.exp(checkpoint.take(delta + "A_log")))
-            out.small(ours + "ssm_dt.bias", checkpoint.take(delta + "dt_bias"))
-            out.small(ours + "ssm_norm.weight", checkpoint.take(delta + "norm.weight"))
-            out.matrix(ours + "ssm_out.weight", checkpoint.take(delta + "out_proj.weight"))
-        mlp = theirs + "mlp."
-        if mlp + "gate.weight" in checkpoint:
-            out.small(ours + "ffn_gate_inp.weight", checkpoint.take(mlp + "gate.weight"))
-            gate, up, down = experts(checkpoint, mlp, config["num_experts"])
-            if legacy:
-                out.matrix(ours + "ffn_gate_up_exps.weight", np.concatenate([gate, up], axis=1))
-            else:
-                out.matrix(ours + "ffn_gate_exps.weight", gate)
-                out.matrix(ours + "ffn_up_exps.weight", up)
-            out.matrix(ours + "ffn_down_exps.weight", down)
-            for name in ("gate", "up", "down"):
-                out.matrix(ours + f"ffn_{name}_shexp.weight", checkpoint.take(mlp + f"shared_expert.{name}_proj.weight"))
-            out.matrix(ours + "ffn_gate_inp_shexp.weight", checkpoint.take(mlp + "shared_expert_gate.weight")[0])
-        else:
-            for name in ("gate", "up", "down"):
-                out.matrix(ours + f"ffn_{name}.weight", checkpoint.take(mlp + f"{name}_proj.weight"))
-    checkpoint.left = {name for name in checkpoint.left if not name.startswith("mtp.")}
+            write_delta_35(out, checkpoint, config, theirs + "linear_attn.", ours)
+        write_ffn(out, checkpoint, config, theirs + "mlp.", ours, legacy)
+    if mtp:
+        write_mtp(out, checkpoint, config, f"blk.{layers}.")
+    checkpoint.left = {name for name in checkpoint.left if not name.startswith(("mtp.", "model.visual."))}
 
 
 def pre_tokenizer_name(tokenizer):
@@ -311,17 +380,20 @@ def write_tokenizer(out, folder, config, pre):
 
 def convert(folder, path, kind="f32", name=None, pre=None, legacy=False):
     config = json.loads((pathlib.Path(folder) / "config.json").read_text(encoding="utf-8"))
-    architecture = {"qwen3_next": "qwen3next", "llama": "llama"}.get(config["model_type"])
+    config = config.get("text_config", config)
+    if "num_local_experts" in config:  # what transformers 5 calls it in Qwen3-MoE
+        config["num_experts"] = config["num_local_experts"]
+    architecture = ARCHITECTURES.get(config["model_type"])
     if architecture is None:
-        raise SystemExit(f"{folder}: model type {config['model_type']} cannot be converted; qwen3_next and llama can")
+        raise SystemExit(f"{folder}: model type {config['model_type']} cannot be converted; {', '.join(ARCHITECTURES)} can")
     checkpoint = Checkpoint(folder)
     out = Output(path, architecture, kind)
     out.writer.add_string("general.name", name or pathlib.Path(folder).name)
     out.writer.add_uint32("general.file_type", FILE_TYPES[kind])
-    if architecture == "llama":
-        convert_llama(out, checkpoint, config)
+    if config["model_type"] in ("llama", "qwen3", "qwen3_moe"):
+        convert_plain(out, checkpoint, config)
     else:
-        convert_qwen3next(out, checkpoint, config, legacy)
+        convert_hybrid(out, checkpoint, config, legacy)
     if config.get("tie_word_embeddings"):
         checkpoint.left.discard("lm_head.weight")
     unused = {tensor for tensor in checkpoint.left if not tensor.endswith("rotary_emb.inv_freq")}

@@ -163,6 +163,10 @@ ConstTensor Forward::run(std::span<const ForwardPiece> pieces, RowKind kind) {
 void Forward::logits(ConstTensor hidden, RowKind kind, Tensor out) {
   LayerPass pass{stream_, arena_, config_, kind, state_type(config_), {}, {}, strips_, snapshot_views_};
   project(pass, hidden, weights_.output, out);
+  if (!is_finite(out))
+    throw Error(ErrorKind::device, config_.name +
+                                       ": the output matrix gave a logit that is not finite; the model file "
+                                       "may be damaged");
 }
 
 }  // namespace lectern::inference

@@ -27,7 +27,8 @@ class Forward {
   /// changed then), Error{out_of_memory} without pages (likewise), Error{device} naming the layer where a value stopped
   /// being finite (the sequences must be thrown away then).
   kernels::ConstTensor run(std::span<const ForwardPiece> pieces, RowKind kind);
-  /// logits = hidden · W_lmᵀ: hidden [R, H] as run() or a snapshot gave it, out [R, V] f32.
+  /// logits = hidden · W_lmᵀ: hidden [R, H] as run() or a snapshot gave it, out [R, V] f32. Throws Error{device} if one
+  /// is not finite.
   void logits(kernels::ConstTensor hidden, RowKind kind, kernels::Tensor out);
 
   const ModelConfig& config() const { return config_; }

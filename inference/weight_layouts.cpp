@@ -33,6 +33,15 @@ void take_interleaved_ba(WeightLoader& loader, const std::string& name, const Mo
   const auto b_row = [&](std::int64_t head) { return head / shared * 2 * shared + head % shared; };
   weights.b = loader.reordered(name, shape, heads, b_row);
   weights.a = loader.reordered(name, shape, heads, [&](std::int64_t head) { return b_row(head) + shared; });
+  loader.require_finite(name);
+}
+
+void take_split_ba(WeightLoader& loader, const std::string& b, const std::string& a, const ModelConfig& config,
+                   DeltaWeights& weights) {
+  weights.b = loader.matrix(b, {config.delta.value_heads, config.hidden});
+  weights.a = loader.matrix(a, {config.delta.value_heads, config.hidden});
+  loader.require_finite(b);
+  loader.require_finite(a);
 }
 
 void take_fused_gate_up(WeightLoader& loader, const std::string& name, const ModelConfig& config, MoeWeights& weights) {

@@ -14,6 +14,9 @@ void take_interleaved_qkvz(WeightLoader& loader, const std::string& name, const 
 /// Rows of b and a interleaved per key head: fills `b` and `a`.
 void take_interleaved_ba(WeightLoader& loader, const std::string& name, const ModelConfig& config,
                          DeltaWeights& weights);
+/// b and a as matrices of their own.
+void take_split_ba(WeightLoader& loader, const std::string& b, const std::string& a, const ModelConfig& config,
+                   DeltaWeights& weights);
 /// [E, 2I, H], of each expert I rows of gate, then I rows of up: fills `gate` and `up`.
 void take_fused_gate_up(WeightLoader& loader, const std::string& name, const ModelConfig& config, MoeWeights& weights);
 

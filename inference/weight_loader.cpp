@@ -247,6 +247,14 @@ ConstTensor WeightLoader::stacked(std::span<const std::string> names, const Shap
   return ConstTensor(copy, one.type, {count, one.rows(), one.columns()});
 }
 
+void WeightLoader::require_finite(const std::string& name) const {
+  const StoredTensor& tensor = *index_.at(name);
+  if (!is_plain_float(tensor.type)) return;
+  for (std::int64_t i = 0; i < tensor.elements(); ++i)
+    if (!std::isfinite(plain_value(tensor.data, *tensor.type, i)))
+      fail(name, "holds a value that is not a finite number; the file is damaged");
+}
+
 void WeightLoader::require_all_taken() const {
   for (const StoredTensor& tensor : tensors_)
     if (!taken_.contains(tensor.name))

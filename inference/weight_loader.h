@@ -43,6 +43,9 @@ class WeightLoader {
   /// Matrices of one shape and type copied one after the other, [names, rows, columns].
   kernels::ConstTensor stacked(std::span<const std::string> names, const Shape& shape);
 
+  /// Every value of a plain matrix must be finite: for gates, whose sigmoid would hide an infinity from the check of
+  /// the activations.
+  void require_finite(const std::string& name) const;
   void ignore(const std::string& name) { taken_.insert(name); }
   void require_all_taken() const;
 

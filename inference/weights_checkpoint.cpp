@@ -63,8 +63,7 @@ DeltaWeights load_delta(const Source& source, const std::string& prefix) {
   if (const std::string mixed = prefix + "in_proj_ba.weight"; loader.has(mixed)) {
     take_interleaved_ba(loader, mixed, source.config, weights);
   } else {
-    weights.b = loader.matrix(prefix + "in_proj_b.weight", {size.value_heads, hidden});
-    weights.a = loader.matrix(prefix + "in_proj_a.weight", {size.value_heads, hidden});
+    take_split_ba(loader, prefix + "in_proj_b.weight", prefix + "in_proj_a.weight", source.config, weights);
   }
   // Stored as [C, 1, K], the convolution of one channel by itself.
   weights.conv = loader.small(prefix + "conv1d.weight", {size.conv_channels(), size.conv_kernel});
@@ -107,6 +106,7 @@ MoeWeights load_moe(const Source& source, const std::string& prefix) {
   if (size.shared_hidden > 0) {
     weights.shared = load_dense(source, prefix + "shared_expert.", size.shared_hidden);
     weights.shared_router = loader.matrix(prefix + "shared_expert_gate.weight", {1, hidden});
+    loader.require_finite(prefix + "shared_expert_gate.weight");
   }
   return weights;
 }

@@ -56,8 +56,7 @@ DeltaWeights load_delta(Loader& loader, const std::string& prefix, const ModelCo
   if (config.family == ModelFamily::qwen3next) {
     take_interleaved_ba(loader, prefix + "ssm_ba.weight", config, weights);
   } else {
-    weights.b = loader.matrix(prefix + "ssm_beta.weight", {size.value_heads, config.hidden});
-    weights.a = loader.matrix(prefix + "ssm_alpha.weight", {size.value_heads, config.hidden});
+    take_split_ba(loader, prefix + "ssm_beta.weight", prefix + "ssm_alpha.weight", config, weights);
   }
 
   const std::string dt = prefix + "ssm_dt.bias";
@@ -92,6 +91,7 @@ MoeWeights load_moe(Loader& loader, const std::string& prefix, const ModelConfig
   if (size.shared_hidden > 0) {
     weights.shared = load_dense(loader, prefix, "_shexp.weight", size.shared_hidden, config.hidden);
     weights.shared_router = loader.matrix(prefix + "ffn_gate_inp_shexp.weight", {1, config.hidden});
+    loader.require_finite(prefix + "ffn_gate_inp_shexp.weight");
   }
   return weights;
 }

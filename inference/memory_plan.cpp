@@ -88,7 +88,7 @@ std::optional<std::int64_t> left_in_group(const std::filesystem::path& folder, c
 }  // namespace
 
 DType state_type(const ModelConfig& config) {
-  return config.float32 ? DType::f32 : DType::bf16;
+  return config.quantized ? DType::bf16 : DType::f32;
 }
 
 MemoryPlan plan_memory(const WeightBytes& weights, const ModelConfig& config, std::int64_t window, std::int64_t chunk) {

@@ -27,7 +27,8 @@ struct MemoryPlan {
   std::string line() const;
 };
 
-/// Type of kept keys, values and convolution rows: f32 for float32 models, else bf16.
+/// Type of kept keys, values and convolution rows: bf16 for quantized models, else f32: rounded, they move a router's
+/// choice now and then, which is more than 16-bit weights may differ by.
 kernels::DType state_type(const ModelConfig& config);
 
 /// `weights`: what check_weights found. `window` and `chunk` in tokens, >= 1. Throws Error{bad_request} if the window

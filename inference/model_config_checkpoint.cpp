@@ -20,8 +20,6 @@ using Json = nlohmann::json;
 
 namespace {
 
-constexpr double most_positions = 4294967296.0;  // as most_context
-
 struct Known {
   const char* model_type;
   const char* architecture;  // as GGUF files name it
@@ -109,7 +107,7 @@ void read_rope(const JsonKeys& keys, ModelConfig& config) {
     rope.magnitude = static_cast<float>(yarn_magnitude_of(scaling, factor));
     rope.scaling = "yarn";
     // The vendor's advice is to add the scaling and to leave the length as it was.
-    const double reach = std::min(factor * original, most_positions);
+    const double reach = std::min(factor * original, static_cast<double>(most_context));
     config.context_length = std::max(config.context_length, static_cast<std::int64_t>(reach));
   } else if (type == "llama3") {
     const Llama3Scaling llama3{factor, scaling.required_positive("low_freq_factor"),
@@ -209,7 +207,7 @@ void describe(const Checkpoint& checkpoint, ModelConfig& config) {
   }
   const auto most = std::ranges::max_element(elements, {}, [](const auto& entry) { return entry.second; });
   if (most != elements.end()) config.quantization = most->first == "F8_E4M3" ? "FP8" : most->first;
-  config.float32 = elements.size() == 1 && elements.contains("F32");
+  config.quantized = false;  // FP8 is computed with as BF16
 }
 
 }  // namespace

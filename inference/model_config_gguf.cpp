@@ -143,6 +143,8 @@ void read_rope(const GgufFile& file, const Keys& keys, ModelConfig& config) {
     rope.frequencies = yarn_frequencies(rope.dimensions, rope.freq_base, yarn);
     rope.magnitude = static_cast<float>(yarn_magnitude(factor) * keys.positive_or("rope.scaling.attn_factor", 1.0));
     rope.scaling = "yarn";
+    const double reach = std::min(factor * yarn.original_length, static_cast<double>(most_context));
+    config.context_length = std::max(config.context_length, static_cast<std::int64_t>(reach));
   } else if (type != "none") {
     keys.unsupported("the rotary scaling '" + printable(type) + "' is not known; none, linear and yarn are");
   }
@@ -272,7 +274,8 @@ void describe(const GgufFile& file, ModelConfig& config) {
   }
   const auto most = std::ranges::max_element(elements, {}, [](const auto& entry) { return entry.second; });
   if (most != elements.end()) config.quantization = most->first;
-  config.float32 = elements.size() == 1 && elements.contains("F32");
+  for (const auto& [type, count] : elements)
+    config.quantized = config.quantized || (type != "F32" && type != "F16" && type != "BF16");
 }
 
 }  // namespace

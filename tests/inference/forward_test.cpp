@@ -25,9 +25,10 @@ const std::filesystem::path& folder = samples::models;
 struct Tolerance {
   double most, mean;
 };
-constexpr Tolerance float32_model{2e-4, 1e-5};
-// Rounded KV and convolution rows flip an expert now and then, which moves single rows far; the mean tells the rest.
-constexpr Tolerance half_model{1.5, 3e-2};
+constexpr Tolerance plain_model{2e-4, 1e-5};
+// Activations in 8 to 15 bits, KV and convolution rows in bf16: a row here and there moves far; the mean tells the
+// rest.
+constexpr Tolerance quantized_model{1.0, 2e-2};
 
 /// A file or folder, opened once.
 const Model& model_at(const std::filesystem::path& path) {
@@ -87,7 +88,7 @@ TEST(Forward, MatchesTheReferenceForEveryModelLengthAndSplit) {
     for (const std::filesystem::path& file : golden.files) {
       (std::filesystem::is_directory(file) ? folders : ggufs) += 1;
       const Model& model = model_at(file);
-      const Tolerance tolerance = model.config().float32 ? float32_model : half_model;
+      const Tolerance tolerance = model.config().quantized ? quantized_model : plain_model;
       for (const std::size_t length : lengths) {
         if (length > golden.length) continue;
         const std::span prefix = std::span(tokens).first(length);
@@ -103,13 +104,13 @@ TEST(Forward, MatchesTheReferenceForEveryModelLengthAndSplit) {
     }
   }
   EXPECT_GE(folders, 17U);
-  EXPECT_GE(ggufs, 16U);
+  EXPECT_GE(ggufs, 17U);
 }
 
 const char* const bit_models[] = {"llama-gqa",       "llama3-tied",           "qwen3next-base",
                                   "qwen3next-mixed", "qwen3next-ratio3-bf16", "qwen3next-ratio3-f16",
                                   "qwen3next-yarn",  "qwen3moe-mixed",        "qwen35-ratio3",
-                                  "qwen35moe-gqa16"};
+                                  "qwen35moe-gqa16", "qwen3next-blocks-q8_0"};
 
 TEST(Forward, BitsDoNotDependOnCutsOrThreads) {
   for (const char* name : bit_models) {

@@ -37,7 +37,7 @@ TEST(ModelConfig, ReadsAQwen3NextModel) {
   const ModelConfig config = read_model_config(model("qwen3next-base"));
   EXPECT_EQ(config.family, ModelFamily::qwen3next);
   EXPECT_EQ(config.quantization, "F32");
-  EXPECT_TRUE(config.float32);
+  EXPECT_FALSE(config.quantized);
   EXPECT_EQ(config.hidden, 24);
   EXPECT_EQ(config.vocabulary, 288);
   EXPECT_EQ(config.tokens, 288);
@@ -86,7 +86,11 @@ TEST(ModelConfig, ReadsTheVariantsOfQwen3Next) {
   EXPECT_EQ(ratio3.delta.key_dim, 8);
   EXPECT_EQ(ratio3.delta.value_dim, 12);
   EXPECT_EQ(ratio3.quantization, "BF16");
-  EXPECT_FALSE(ratio3.float32);
+  EXPECT_FALSE(ratio3.quantized);
+
+  const ModelConfig blocks = read_model_config(model("qwen3next-blocks-q8_0"));
+  EXPECT_EQ(blocks.quantization, "Q8_0");
+  EXPECT_TRUE(blocks.quantized);
 }
 
 TEST(ModelConfig, ReadsLlamaWithDefaultsForWhatItsFilesLeaveOut) {

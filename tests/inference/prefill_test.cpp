@@ -78,7 +78,7 @@ bool same_rows(KvPagePool& pool, const Sequence& a, const Sequence& b) {
   return true;
 }
 
-const char* const models[] = {"llama-gqa", "qwen3next-base", "qwen3next-ratio3-bf16"};
+const char* const models[] = {"llama-gqa", "qwen3next-base", "qwen3next-ratio3-bf16", "qwen3next-blocks-q8_0"};
 constexpr RowKind prefill = RowKind::prefill;
 
 TEST(PlanPass, EndsAtTheChainsEndOrOnTheGridOfItsSegment) {

@@ -19,7 +19,9 @@ using samples::TinyLlama;
 const char* const tiny_models[] = {
     "llama-gqa",        "llama3-tied",           "qwen3next-base",       "qwen3next-mixed",
     "qwen3next-ratio3", "qwen3next-ratio3-bf16", "qwen3next-ratio3-f16", "qwen3next-ratio3-legacy",
-    "qwen3next-tied",   "qwen3next-wide",        "qwen3next-yarn"};
+    "qwen3next-tied",   "qwen3next-wide",        "qwen3next-yarn",       "qwen3next-ties",
+    "qwen3-gqa8",       "qwen3moe-mixed",        "qwen3moe-plain",       "qwen35-ratio3",
+    "qwen35moe-gqa16",  "qwen3next-blocks-q8_0"};
 
 GgufFile model(const std::string& name) {
   return GgufFile(std::filesystem::path(LECTERN_SOURCE_DIR) / "tests/data/models" / (name + ".gguf"));

@@ -13,6 +13,7 @@ import json
 import pathlib
 import tempfile
 
+import gguf
 import numpy as np
 import torch
 import transformers
@@ -93,6 +94,9 @@ MODELS = {
     "qwen3next-wide": (dict(num_hidden_layers=2, hidden_size=16, num_attention_heads=2, num_key_value_heads=1, head_dim=256,
                             linear_num_key_heads=1, linear_num_value_heads=2, linear_key_head_dim=128,
                             linear_value_head_dim=128, rope_parameters=QWEN_ROPE), 130, {GGUF: {}}),
+    # Rows of whole blocks of 32, so that every matrix can be quantized; all experts chosen, so that rounding flips none.
+    "qwen3next-blocks": (dict(num_hidden_layers=2, hidden_size=32, moe_intermediate_size=32, shared_expert_intermediate_size=32,
+                              num_experts_per_tok=4), 65, {"gguf-q8_0": {}}),
     # YaRN, with positions beyond the original 32.
     "qwen3next-yarn": (dict(num_hidden_layers=2, head_dim=32,
                             rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0, "partial_rotary_factor": 0.5,
@@ -290,13 +294,18 @@ def build(name, seed):
 
 
 def round_matrices(model, kind):
-    """What a GGUF file in bf16 or f16 keeps of the weights: matrices rounded, small tensors and routers whole."""
-    dtype = {"bf16": torch.bfloat16, "f16": torch.float16}[kind]
+    """What a GGUF file of this type keeps of the weights: matrices rounded, small tensors and routers whole."""
+    def kept(matrix):
+        if kind == "q8_0":
+            blocks = gguf.quants.quantize(matrix.float().numpy(), gguf.GGMLQuantizationType.Q8_0)
+            return torch.from_numpy(gguf.quants.dequantize(blocks, gguf.GGMLQuantizationType.Q8_0)).double()
+        return matrix.to({"bf16": torch.bfloat16, "f16": torch.float16}[kind]).double()
+
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             whole = ("norm", "A_log", "dt_bias", "conv1d", "mlp.gate.")
             if parameter.dim() >= 2 and parameter.shape[-1] > 1 and not any(part in name for part in whole):
-                parameter.copy_(parameter.to(dtype).double())
+                parameter.copy_(kept(parameter))
 
 
 def round_all(model, kind):
@@ -343,12 +352,13 @@ def make(name, output):
             break
     else:
         raise SystemExit(f"{name}: no seed gives a model that float32 can compute")
-    np.save(output / f"{name}.{length}.npy", logits.astype(np.float32))
-    (output / f"{name}.tokens.txt").write_text(" ".join(map(str, tokens[:max(length, 130)])) + "\n", encoding="ascii")
+    if GGUF in files or FOLDER in files:
+        np.save(output / f"{name}.{length}.npy", logits.astype(np.float32))
+        (output / f"{name}.tokens.txt").write_text(" ".join(map(str, tokens[:max(length, 130)])) + "\n", encoding="ascii")
     for file, options in files.items():
         full = write_files(name, file, options, model, output)
         form, _, kind = file.partition("-")
-        if kind not in ("bf16", "f16", "fp8"):
+        if kind not in ("bf16", "f16", "fp8", "q8_0"):
             continue
         with computing_in_float64():
             other, _ = build(name, seed)

@@ -11,10 +11,10 @@
 namespace lectern::kernels::cpu {
 namespace {
 
-constexpr int matvec_tile = 2;    // rows of x that meet a weight row together
-constexpr int matvec_sums = 4;    // a multiple of 32-value groups in turn
+constexpr int matvec_tile = 2;               // rows of x that meet a weight row together
+constexpr int matvec_sums = 4;               // a multiple of 32-value groups in turn
 constexpr int64_t prefetch_distance = 4096;  // bytes
-constexpr int64_t most_rows = 8;  // as in kernels/matvec.h
+constexpr int64_t most_rows = 8;             // as in kernels/matvec.h
 constexpr int64_t chunk_values = 1024;
 
 /// One row of x.

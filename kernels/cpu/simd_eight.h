@@ -44,15 +44,17 @@ inline I32x8 shift_left8(I32x8 x) {
 }
 /// The others are zero.
 inline F32x8 odd_lanes8(F32x8 x) {
-  return F32x8{0, x[1], 0, x[3], 0, x[5], 0, x[7]};
+  const I32x8 odd = {0, -1, 0, -1, 0, -1, 0, -1};
+  return reinterpret_cast<F32x8>(reinterpret_cast<I32x8>(x) & odd);
 }
-/// ((x0 + x4) + (x2 + x6)) + ((x1 + x5) + (x3 + x7)), on every path.
-inline float sum8(F32x8 x) {
-  return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
-}
-
 #if defined(__AVX2__)
 
+/// ((x0 + x4) + (x2 + x6)) + ((x1 + x5) + (x3 + x7)), on every path.
+inline float sum8(F32x8 x) {
+  __m128 half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
 inline F32x8 fma8(F32x8 a, F32x8 b, F32x8 c) {
   return _mm256_fmadd_ps(a, b, c);
 }
@@ -114,6 +116,9 @@ inline void bytes_in_turn(uint64_t a, uint64_t b, F32x8 (&out)[2]) {
 
 #else
 
+inline float sum8(F32x8 x) {
+  return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
+}
 inline F32x8 fma8(F32x8 a, F32x8 b, F32x8 c) {
   F32x8 x;
   for (int i = 0; i < 8; ++i) x[i] = __builtin_fmaf(a[i], b[i], c[i]);

@@ -14,7 +14,8 @@ namespace {
 constexpr int matvec_tile = 2;               // rows of x that meet a weight row together
 constexpr int matvec_sums = 4;               // a multiple of 32-value groups in turn
 constexpr int64_t prefetch_distance = 4096;  // bytes
-constexpr int64_t most_rows = 8;             // as in kernels/matvec.h
+constexpr int64_t run_bytes = 16384;
+constexpr int64_t most_rows = 8;  // as in kernels/matvec.h
 constexpr int64_t chunk_values = 1024;
 
 /// One row of x.
@@ -25,6 +26,7 @@ struct MatvecRow {
   const int32_t* corrections;  // of each 4 values
   const uint8_t* refined;      // a bit for each 32 values
 
+  MatvecRow() = default;
   MatvecRow(const ActivationsQ8& x, int64_t t) {
     const int64_t row = x.order != nullptr ? x.order[t] : t;
     values = x.values + row * x.padded_columns;
@@ -151,10 +153,8 @@ inline void dot_eight(const Block* blocks, int64_t at, int64_t count, const Matv
 }
 
 template <class Block, int rows>
-void matvec_row(const Block* blocks, int64_t columns, const ActivationsQ8& x, int64_t t, int64_t out_stride,
-                float* out) {
-  const MatvecRow x_rows[] = {MatvecRow(x, t), MatvecRow(x, t + rows - 1)};
-  const MatvecRow(&in)[rows] = reinterpret_cast<const MatvecRow(&)[rows]>(x_rows);
+inline void matvec_row(const Block* blocks, int64_t columns, const MatvecRow (&in)[rows], int64_t out_stride,
+                       float* out) {
   MatvecSum sums[rows];
   for (MatvecSum& sum_of_row : sums) {
     for (F32x8& part : sum_of_row.products) part = set8(0.0f);
@@ -179,14 +179,24 @@ void matvec_row(const Block* blocks, int64_t columns, const ActivationsQ8& x, in
   }
 }
 
+template <class Block, int rows>
+void matvec_rows_of(const WeightRows& w, const ActivationsQ8& x, int64_t t, int64_t first, int64_t last, float* out) {
+  MatvecRow in[rows];
+  for (int r = 0; r < rows; ++r) in[r] = MatvecRow(x, t + r);
+  for (int64_t row = first; row < last; ++row)
+    matvec_row(reinterpret_cast<const Block*>(w.data + row * w.row_bytes), w.columns, in, w.rows,
+               out + t * w.rows + row);
+}
+
+/// Runs of weight rows that stay in the L1 cache while all rows of x meet them.
 template <class Block>
 void matvec_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64_t last, float* out) {
-  for (int64_t row = first; row < last; ++row) {
-    const Block* blocks = reinterpret_cast<const Block*>(w.data + row * w.row_bytes);
+  const int64_t run = x.rows <= matvec_tile ? last - first : 1 + run_bytes / w.row_bytes;
+  for (int64_t row = first; row < last; row += run) {
+    const int64_t end = smaller(row + run, last);
     int64_t t = 0;
-    for (; t + matvec_tile <= x.rows; t += matvec_tile)
-      matvec_row<Block, matvec_tile>(blocks, w.columns, x, t, w.rows, out + t * w.rows + row);
-    if (t < x.rows) matvec_row<Block, 1>(blocks, w.columns, x, t, w.rows, out + t * w.rows + row);
+    for (; t + matvec_tile <= x.rows; t += matvec_tile) matvec_rows_of<Block, matvec_tile>(w, x, t, row, end, out);
+    if (t < x.rows) matvec_rows_of<Block, 1>(w, x, t, row, end, out);
   }
 }
 

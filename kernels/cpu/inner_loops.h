@@ -98,8 +98,8 @@ struct InnerLoops {
 
   /// Rounds row `row` of x [T, K] into `out`.
   void (*quantize_row)(const float* x, std::int64_t columns, std::int64_t row, const ActivationsQ8& out);
-  /// Bytes of `scratch` for panels.
-  std::int64_t (*panel_scratch_bytes)();
+  /// Bytes of `scratch` for panels that meet x_rows rows; a multiple of 64.
+  std::int64_t (*panel_scratch_bytes)(std::int64_t x_rows);
   /// totals[t, i] = x_t · w_(first + i) for all t and i < panel_rows; totals [T, panel_rows], what lies past the last
   /// row of w is of no use.
   void (*panel_quantized)(const WeightRows& w, const ActivationsQ8& x, std::int64_t first, std::byte* scratch,

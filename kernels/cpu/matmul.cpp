@@ -17,7 +17,7 @@ void matmul(Stream& stream, ConstTensor x, std::span<const Product> products) {
     ActivationsQ8 rounded{};
     if (group.is_quantized) rounded = round_activations(stream, x, group.rounding);
     stream.pool().parallel_for(group.ends.back(), 1, [&](std::int64_t first, std::int64_t last, int worker) {
-      const std::int64_t scratch_bytes = loops.panel_scratch_bytes();
+      const std::int64_t scratch_bytes = loops.panel_scratch_bytes(rows);
       std::byte* scratch = stream.scratch().of_worker(worker, scratch_bytes + rows * width * 4);
       float* totals = reinterpret_cast<float*>(scratch + scratch_bytes);
       for_each_product(group, first, last, [&](const Product& product, std::int64_t from, std::int64_t to) {

@@ -80,9 +80,10 @@ void many_rows(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up, 
   const std::int64_t tokens = x.rows(), hidden = x.columns(), inner = gate.dim(1), chosen = experts.columns();
   const std::int64_t rows = tokens * chosen;
   const InnerLoops& loops = stream.loops();
-  const std::int64_t width = loops.panel_rows, scratch_bytes = loops.panel_scratch_bytes();
+  const std::int64_t width = loops.panel_rows;
   const SortedChoices choices(reinterpret_cast<const std::int32_t*>(experts.data), floats(weights), rows, chosen,
                               gate.dim(0));
+  const std::int64_t scratch_bytes = loops.panel_scratch_bytes(choices.most);
   const auto totals_of_worker = [&](int worker, std::int64_t panels) {
     return stream.scratch().of_worker(worker, scratch_bytes + panels * choices.most * width * 4);
   };

@@ -32,6 +32,18 @@ struct RowPointers {
   Element* operator[](int r) const { return of[r]; }
 };
 
+/// body(rows, first): all rows of x, `tile` at a time, then what is left by halves.
+template <class Body>
+inline void for_each_tile(int64_t rows, Body body) {
+  int64_t t = 0;
+  for (; t + tile <= rows; t += tile) body.template operator()<tile>(t);
+  if (t + tile / 2 <= rows) {
+    body.template operator()<tile / 2>(t);
+    t += tile / 2;
+  }
+  for (; t < rows; ++t) body.template operator()<1>(t);
+}
+
 // ---- quantized weights ----
 
 constexpr int64_t byte_stride = byte_columns + spare_columns;    // of unpacked rows
@@ -115,51 +127,53 @@ void multiply_panel(const uint8_t* panel, const float* panel_scales, const Activ
     for (int v = 0; v < panel_vectors; ++v) store(totals_of_rows + r * panel_rows + v * lanes, totals[r][v]);
 }
 
-/// Adds what the rounding of refined groups left over to one row's totals: weights times residuals, in parts.
-template <int group, bool wide>
-void refine_row(const uint8_t* panel, const float* panel_scales, const ActivationsQ8& x, int64_t row, int64_t column,
-                int64_t groups, float* totals_of_row) {
-  const int64_t first_group = column / group;
-  const RowPointers<const int8_t, 1> residuals(x.residuals + column, x.padded_columns, x.order, row);
-  const RowPointers<const float, 1> scales(x.scales + first_group * 2, x.padded_groups * 2, x.order, row);
-  const RowPointers<const int32_t, 1> corrections(x.group_corrections + first_group * 2, x.padded_groups * 2, x.order,
-                                                  row);
-  const RowPointers<const uint8_t, 1> refined(x.refined + first_group / 8, x.padded_groups / 8, x.order, row);
-  for (int64_t eight = 0; eight < groups; eight += 8) {
-    for (unsigned left = refined[0][eight / 8]; left != 0; left &= left - 1) {
-      const int64_t g = eight + __builtin_ctz(left);
-      // Two sums in turn: one would be a chain of additions that wait for each other.
-      I32 sums[panel_vectors][2];
-      for (int v = 0; v < panel_vectors; ++v) {
-        sums[v][0] = iset1(corrections[0][2 * g + 1]);
-        sums[v][1] = izero();
-      }
-      for (int i = 0; i < group / 4; ++i) {
-        int32_t word;
-        __builtin_memcpy(&word, residuals[0] + g * group + 4 * i, 4);
-        for (int v = 0; v < panel_vectors; ++v)
-          sums[v][i % 2] = dot4<wide>(sums[v][i % 2], iload(panel + ((g * group / 4 + i) * panel_rows + v * lanes) * 4),
-                                      iset1(word));
-      }
-      for (int v = 0; v < panel_vectors; ++v) {
-        const F32 scale = load(panel_scales + g * 2 * panel_rows + v * lanes) * set1(scales[0][2 * g] / residual_parts);
-        float* total = totals_of_row + v * lanes;
-        store(total, fma(to_f32(iadd(sums[v][0], sums[v][1])), scale, load(total)));
-      }
+/// Adds one group's residuals, in parts, to the totals of rows[0..count) of the product.
+template <int count, int group, bool wide>
+void refine_rows(const uint8_t* weights, const float* weight_scales, const ActivationsQ8& x, const int32_t* rows,
+                 int64_t g, float* totals) {
+  int32_t sources[count];
+  for (int r = 0; r < count; ++r) sources[r] = x.order != nullptr ? x.order[rows[r]] : rows[r];
+  const RowPointers<const int8_t, count> residuals(x.residuals + g * group, x.padded_columns, sources, 0);
+  I32 sums[count][panel_vectors];
+  for (int r = 0; r < count; ++r) {
+    const I32 correction = iset1(x.group_corrections[(sources[r] * x.padded_groups + g) * 2 + 1]);
+    for (int v = 0; v < panel_vectors; ++v) sums[r][v] = correction;
+  }
+  dot_group<count, group, wide>(weights, residuals, 0, sums);
+  for (int v = 0; v < panel_vectors; ++v) {
+    const F32 scale = load(weight_scales + v * lanes) * set1(1.0f / residual_parts);
+    for (int r = 0; r < count; ++r) {
+      float* total = totals + rows[r] * panel_rows + v * lanes;
+      const F32 row_scale = set1(x.scales[(sources[r] * x.padded_groups + g) * 2]);
+      store(total, fma(to_f32(sums[r][v]), scale * row_scale, load(total)));
     }
   }
 }
 
-/// body(rows, first): all rows of x, `tile` at a time, then what is left by halves.
-template <class Body>
-inline void for_each_tile(int64_t rows, Body body) {
-  int64_t t = 0;
-  for (; t + tile <= rows; t += tile) body.template operator()<tile>(t);
-  if (t + tile / 2 <= rows) {
-    body.template operator()<tile / 2>(t);
-    t += tile / 2;
+/// Adds what the rounding of refined groups left over: weights times residuals. Group after group, for the rows that
+/// are refined there. `lists` [groups, rows of x] is scratch.
+template <int group, bool wide>
+void refine_panel(const uint8_t* panel, const float* panel_scales, const ActivationsQ8& x, int64_t column,
+                  int64_t groups, int32_t* lists, float* totals) {
+  const int64_t first_group = column / group;
+  int64_t counts[byte_columns / 16] = {};
+  for (int64_t row = 0; row < x.rows; ++row) {
+    const uint8_t* refined =
+        x.refined + (x.order != nullptr ? x.order[row] : row) * (x.padded_groups / 8) + first_group / 8;
+    for (int64_t eight = 0; eight < groups; eight += 8) {
+      for (unsigned left = refined[eight / 8]; left != 0; left &= left - 1) {
+        const int64_t g = eight + __builtin_ctz(left);
+        lists[g * x.rows + counts[g]++] = static_cast<int32_t>(row);
+      }
+    }
   }
-  for (; t < rows; ++t) body.template operator()<1>(t);
+  for (int64_t g = 0; g < groups; ++g) {
+    const uint8_t* weights = panel + g * group * panel_rows;
+    const float* scales = panel_scales + g * 2 * panel_rows;
+    for_each_tile(counts[g], [&]<int rows>(int64_t i) {
+      refine_rows<rows, group, wide>(weights, scales, x, lists + g * x.rows + i, first_group + g, totals);
+    });
+  }
 }
 
 template <class Block, int group, bool wide, bool has_offset>
@@ -168,6 +182,7 @@ void panel_of_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first,
   uint8_t* panel = unpacked + lanes * byte_stride;
   float* scales = reinterpret_cast<float*>(panel + panel_rows * byte_stride);
   float* panel_scales = scales + lanes * scale_stride;
+  int32_t* lists = reinterpret_cast<int32_t*>(panel_scales + panel_rows * scale_stride);
   for (int64_t column = 0; column < w.columns; column += byte_columns) {
     const int64_t columns = smaller(byte_columns, w.columns - column);
     build_panel<Block, group>(w, first, smaller(panel_rows, w.rows - first), column, columns, unpacked, scales, panel,
@@ -175,9 +190,8 @@ void panel_of_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first,
     for_each_tile(x.rows, [&]<int rows>(int64_t t) {
       multiply_panel<rows, group, wide, has_offset>(panel, panel_scales, x, t, column, columns / group,
                                                     totals + t * panel_rows);
-      for (int64_t row = t; row < t + rows; ++row)
-        refine_row<group, wide>(panel, panel_scales, x, row, column, columns / group, totals + row * panel_rows);
     });
+    refine_panel<group, wide>(panel, panel_scales, x, column, columns / group, lists, totals);
   }
 }
 
@@ -244,10 +258,10 @@ void panel_float(const WeightRows& w, const float* x, const int32_t* order, int6
   }
 }
 
-int64_t panel_scratch_bytes() {
-  constexpr int64_t bytes = (lanes + panel_rows) * (byte_stride + scale_stride * 4);
-  constexpr int64_t floats = (lanes + panel_rows) * (float_columns + spare_columns) * 4;
-  return bytes > floats ? bytes : floats;
+int64_t panel_scratch_bytes(int64_t x_rows) {
+  const int64_t bytes = (lanes + panel_rows) * (byte_stride + scale_stride * 4) + byte_columns / 16 * x_rows * 4;
+  const int64_t floats = (lanes + panel_rows) * (float_columns + spare_columns) * 4;
+  return ((bytes > floats ? bytes : floats) + 63) / 64 * 64;
 }
 
 }  // namespace

@@ -15,6 +15,17 @@ namespace {
 constexpr int64_t longest_local_key = 256;  // dimensions of keys whose columns are copied
 constexpr int64_t fewest_local_tokens = 4;
 
+/// body<0>(0), body<1>(1), body<0>(2) ...
+template <class Body>
+inline void for_pairs(int64_t count, Body body) {
+  int64_t i = 0;
+  for (; i + 2 <= count; i += 2) {
+    body.template operator()<0>(i);
+    body.template operator()<1>(i + 1);
+  }
+  if (i < count) body.template operator()<0>(i);
+}
+
 template <int vectors>
 void delta_rule_vectors(const DeltaRuleArguments& a, int64_t head, int64_t column, int64_t count) {
   const int64_t key_dim = a.key_dim, value_dim = a.value_dim;
@@ -39,27 +50,28 @@ void delta_rule_vectors(const DeltaRuleArguments& a, int64_t head, int64_t colum
     const F32 decay = exp(set1(a.g[t * a.value_heads + head]));
     const F32 beta = set1(a.beta[t * a.value_heads + head]);
 
+    // Two sums in turn: one would be a chain of additions that wait for each other.
     F32 recalled[vectors][2];
     for (int i = 0; i < vectors; ++i) recalled[i][0] = recalled[i][1] = zero();
-    for (int64_t row = 0; row < key_dim; ++row) {
+    for_pairs(key_dim, [&]<int turn>(int64_t row) {
       const F32 key = set1(k[row]);
       for (int i = 0; i < vectors; ++i)
-        recalled[i][row & 1] = fma(key, load_upto(state + row * stride + i * lanes, count), recalled[i][row & 1]);
-    }
+        recalled[i][turn] = fma(key, load_upto(state + row * stride + i * lanes, count), recalled[i][turn]);
+    });
     F32 update[vectors], result[vectors][2];
     for (int i = 0; i < vectors; ++i) {
       update[i] = beta * (load_upto(v + i * lanes, count) - decay * (recalled[i][0] + recalled[i][1]));
       result[i][0] = result[i][1] = zero();
     }
-    for (int64_t row = 0; row < key_dim; ++row) {
+    for_pairs(key_dim, [&]<int turn>(int64_t row) {
       const F32 key = set1(k[row]), query = set1(q[row]);
       for (int i = 0; i < vectors; ++i) {
         float* place = state + row * stride + i * lanes;
         const F32 s = fma(key, update[i], decay * load_upto(place, count));
         store_upto(place, s, count);
-        result[i][row & 1] = fma(query, s, result[i][row & 1]);
+        result[i][turn] = fma(query, s, result[i][turn]);
       }
-    }
+    });
     for (int i = 0; i < vectors; ++i) store_upto(out + i * lanes, result[i][0] + result[i][1], count);
 
     for (; snapshot < a.snapshot_count && a.snapshot_offsets[snapshot] == t + 1; ++snapshot)

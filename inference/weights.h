@@ -57,7 +57,7 @@ struct LayerWeights {
 };
 
 /// The layer for multi-token prediction (model.md 4): c = combine [norm(embedding of the next token); norm(hidden)], an
-/// attention layer over c, then `output_norm` and logits. Nothing computes with it yet.
+/// attention layer over c, then `output_norm` and logits.
 struct MtpWeights {
   kernels::ConstTensor combine;         // [H, 2H]: columns of the embedding first
   kernels::ConstTensor embedding_norm;  // [H] f32

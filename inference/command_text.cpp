@@ -9,6 +9,7 @@
 #include "inference/generation.h"
 #include "inference/model_files.h"
 #include "inference/model_run.h"
+#include "inference/mtp_layer.h"
 #include "inference/tokenizer_gguf.h"
 #include "inference/tokenizer_json.h"
 #include "inference/utf8.h"
@@ -61,9 +62,8 @@ void generate(Arguments args, std::ostream& out, std::ostream& err) {
   if (!options.positional().empty())
     throw UsageError("generate: \"" + options.positional()[0] +
                      "\" is one argument too many; the prompt comes from --prompt-file");
-  if (options.integer("--draft", 0, 64).value_or(0) > 0)
-    throw Error(ErrorKind::unsupported, "--draft: this build does not draft tokens yet; leave it out");
   GenerationSettings settings;
+  settings.drafts = options.integer("--draft", 0, most_drafts).value_or(0);
   settings.max_tokens = options.integer("--max-tokens", 0, most_tokens).value_or(512);
   settings.sampling.temperature = static_cast<float>(options.number("--temperature", 0, 1000).value_or(0));
   settings.sampling.top_k = static_cast<int>(options.integer("--top-k", 0, most_tokens).value_or(0));
@@ -76,6 +76,9 @@ void generate(Arguments args, std::ostream& out, std::ostream& err) {
   const std::string prompt = read_text(options.required_text("--prompt-file"));
 
   const Model model(find_model(options.text("--model").value_or("")));
+  if (settings.drafts > 0 && !model.weights().mtp)
+    throw Error(ErrorKind::unsupported,
+                model.path() + ": the model has no layer that drafts tokens (MTP); leave --draft out");
   const Tokenizer& tokenizer = model.required_tokenizer();
   std::vector<TokenId> tokens = tokenizer.encode(prompt, SpecialTokens::recognised);
   if (tokenizer.add_bos() && tokenizer.bos() && (tokens.empty() || tokens.front() != *tokenizer.bos()))
@@ -91,8 +94,12 @@ void generate(Arguments args, std::ostream& out, std::ostream& err) {
   settings.usable_tokens = model.usable_tokens();
 
   ModelRun run(model, window, chunk, static_cast<int>(options.integer("--threads", 1, most_threads).value_or(0)));
+  std::optional<MtpLayer> drafter;
+  if (settings.drafts > 0)
+    drafter.emplace(model.config(), model.weights(), run.stream(), settings.usable_tokens, chunk, window);
   std::vector<float> last;
   run.read(tokens, {}, [&](kernels::ConstTensor hidden) {
+    if (drafter) drafter->read_prompt(tokens, hidden);
     const auto* row = reinterpret_cast<const float*>(hidden.data) + (hidden.dim(0) - 1) * hidden.columns();
     last.assign(row, row + hidden.columns());
   });
@@ -100,9 +107,9 @@ void generate(Arguments args, std::ostream& out, std::ostream& err) {
   callbacks.text = [&](std::string_view text) { out << text << std::flush; };
   StepTrace trace(model.config(), model.weights());
   inference::generate(run.forward(), run.sequence(), tokenizer, tokens, last, RowKind::prefill, settings, callbacks,
-                      &trace);
+                      &trace, drafter ? &*drafter : nullptr);
   out << '\n';
-  if (options.has("--verbose")) err << trace.line() << '\n';
+  if (options.has("--verbose") || drafter) err << trace.line() << '\n';
 }
 
 }  // namespace lectern::inference::commands

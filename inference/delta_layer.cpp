@@ -48,8 +48,12 @@ void delta_layer(LayerPass& pass, const DeltaWeights& weights, std::int64_t laye
       const auto count = static_cast<std::int64_t>(piece.tokens.size());
       pass.snapshot_views.clear();
       for (DeltaSnapshot* snapshot : piece.snapshots) pass.snapshot_views.push_back(snapshot->state.conv(layer));
-      kernels::causal_conv1d(pass.stream, slice(m, first, count), weights.conv, piece.sequence->state.conv(layer),
-                             piece.snapshot_offsets, pass.snapshot_views, slice(u, first, count));
+      DeltaState& state = piece.sequence->state;
+      const Tensor rows_m = slice(m, first, count);
+      const Tensor kept =
+          piece.replay ? piece.replay->record_conv(layer, weights.conv, rows_m, state) : state.conv(layer);
+      kernels::causal_conv1d(pass.stream, rows_m, weights.conv, kept, piece.snapshot_offsets, pass.snapshot_views,
+                             slice(u, first, count));
       first += count;
     }
     kernels::copy_columns(pass.stream, u, 0, flat(q));
@@ -67,9 +71,13 @@ void delta_layer(LayerPass& pass, const DeltaWeights& weights, std::int64_t laye
     const auto count = static_cast<std::int64_t>(piece.tokens.size());
     pass.snapshot_views.clear();
     for (DeltaSnapshot* snapshot : piece.snapshots) pass.snapshot_views.push_back(snapshot->state.recurrent(layer));
-    kernels::delta_rule(pass.stream, slice(q, first, count), slice(k, first, count), slice(v, first, count),
-                        slice(g, first, count), slice(beta, first, count), d.sharing, piece.segment_starts,
-                        piece.sequence->state.recurrent(layer), piece.snapshot_offsets, pass.snapshot_views,
+    DeltaState& state = piece.sequence->state;
+    const Tensor rows_k = slice(k, first, count), rows_v = slice(v, first, count);
+    const Tensor rows_g = slice(g, first, count), rows_beta = slice(beta, first, count);
+    const Tensor recurrent = piece.replay ? piece.replay->record_delta(layer, rows_k, rows_v, rows_g, rows_beta, state)
+                                          : state.recurrent(layer);
+    kernels::delta_rule(pass.stream, slice(q, first, count), rows_k, rows_v, rows_g, rows_beta, d.sharing,
+                        piece.segment_starts, recurrent, piece.snapshot_offsets, pass.snapshot_views,
                         slice(o, first, count));
     first += count;
   }

@@ -41,6 +41,7 @@ std::string_view engine_command_help() {
          "  logits     [--model M] --tokens FILE --output F.npy [--split 1,7,64]\n"
          "  generate   [--model M] --prompt-file F [--max-tokens N] [--temperature T] [--top-k N] [--top-p P]\n"
          "             [--min-p P] [--repetition-penalty R] [--seed N] [--stop TEXT] [--context N]\n"
+         "             [--draft 0..4] (with the model's own draft layer) [--verbose]\n"
          "  perplexity [--model M] [--context N] FILE\n"
          "  model      inspect [--json] FILE | list [--json]\n"
          "  model      synthesize --preset NAME --quant F32|BF16|Q8_0|Q4_K --seed N [--layers N] [--mtp 0|1]\n"

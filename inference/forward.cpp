@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cassert>
 #include <cstring>
 #include <string>
 
@@ -86,6 +87,7 @@ void Forward::check(std::span<const ForwardPiece> pieces) const {
       throw Error(ErrorKind::bad_request, "forward: a pass takes 1 to " + std::to_string(chunk_) + " tokens");
     if (piece.snapshots.size() != piece.snapshot_offsets.size() || piece.snapshots.size() > most_snapshots)
       throw Error(ErrorKind::bad_request, "forward: too many snapshots in one pass");
+    assert(!piece.replay || (piece.snapshots.empty() && count <= piece.replay->rows()));
     if (piece.sequence->position() + count > window_)
       throw Error(ErrorKind::bad_request, "the context window of " + std::to_string(window_) + " tokens is full");
     for (TokenId id : piece.tokens)

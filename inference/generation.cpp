@@ -1,10 +1,11 @@
-// The sequence only ever reads tokens that belong to the answer, one by one, through the decode kernels. A stop string
+// The sequence only ever keeps tokens that belong to the answer, read through the decode kernels. A stop string
 // may end inside a token: then the ids of the answer are those of the tokens wholly before it and the ids of what is
 // left.
 #include "inference/generation.h"
 
 #include <chrono>
 
+#include "inference/answer_reader.h"
 #include "inference/repetition.h"
 #include "inference/sampler.h"
 #include "inference/text_stream.h"
@@ -37,28 +38,21 @@ std::vector<TokenId> cut_ids(const Tokenizer& tokenizer, const std::vector<Token
 
 Generated generate(Forward& forward, Sequence& sequence, const Tokenizer& tokenizer, std::span<const TokenId> history,
                    std::span<const float> hidden, RowKind hidden_rows, const GenerationSettings& settings,
-                   const GenerationCallbacks& callbacks, StepTrace* trace) {
+                   const GenerationCallbacks& callbacks, StepTrace* trace, Drafter* drafter) {
   const auto start = Clock::now();
   Sampler sampler(settings.sampling, settings.usable_tokens);
   TextStream stream(settings.stop);
   Generated result;
   std::vector<TokenId> chain(history.begin(), history.end());
   std::vector<TokenId> ids;
-  const std::int64_t vocabulary = forward.config().vocabulary;
-  std::vector<float> logits(static_cast<std::size_t>(vocabulary));
-  std::vector<float> row(hidden.begin(), hidden.end());
-  RowKind rows = hidden_rows;
+  AnswerReader reader(forward, sequence, hidden, hidden_rows, drafter, settings.drafts);
 
   const auto show = [&](const std::string& text) {
     result.text += text;
     if (!text.empty() && callbacks.text) callbacks.text(text);
   };
   const auto feed = [&](TokenId id) {
-    const ForwardPiece piece{&sequence, {&id, 1}, {}, {}, {}};
-    const kernels::ConstTensor out = forward.run({&piece, 1}, RowKind::decode);
-    const auto* values = reinterpret_cast<const float*>(out.data);
-    row.assign(values, values + out.columns());
-    rows = RowKind::decode;
+    reader.feed(id, settings.max_tokens - static_cast<std::int64_t>(ids.size()));
     result.fed.push_back(id);
   };
 
@@ -69,22 +63,21 @@ Generated generate(Forward& forward, Sequence& sequence, const Tokenizer& tokeni
       break;
     }
     const auto step_start = Clock::now();
+    const std::int64_t passes = reader.passes();
     if (static_cast<std::size_t>(ids.size()) > result.fed.size()) {
-      if (sequence.position() + 1 > forward.window()) {
+      if (reader.position() + 1 > forward.window()) {
         result.reason = FinishReason::window;
         break;
       }
       feed(ids.back());
     }
-    forward.logits(kernels::f32_view(row.data(), {1, static_cast<std::int64_t>(row.size())}), rows,
-                   kernels::f32_view(logits.data(), {1, vocabulary}));
-    const TokenId id = sampler.choose(logits, chain);
+    const TokenId id = sampler.choose(reader.logits(), chain);
     ++result.sampled;
     if (result.sampled == 1)
       result.first_token_s = seconds_since(start);
     else {
       result.decode_s += seconds_since(step_start);
-      if (trace) trace->add_decode(sequence.position(), seconds_since(step_start));
+      if (trace) trace->add_decode(reader.position(), seconds_since(step_start), reader.passes() - passes);
     }
     if (tokenizer.is_end_of_turn(id)) {
       result.reason = FinishReason::stop;
@@ -103,11 +96,15 @@ Generated generate(Forward& forward, Sequence& sequence, const Tokenizer& tokeni
     }
   }
   // The last token is not read yet: after it, too, the conversation may go on.
-  if (!stream.stopped() && ids.size() > result.fed.size() && sequence.position() + 1 <= forward.window())
+  if (!stream.stopped() && ids.size() > result.fed.size() && reader.position() + 1 <= forward.window())
     feed(ids.back());
+  reader.settle();
   show(stream.finish());
   result.token_ids = stream.stopped() ? cut_ids(tokenizer, ids, result.text) : ids;
-  if (!result.fed.empty()) result.hidden = std::move(row);
+  if (!result.fed.empty()) result.hidden.assign(reader.hidden().begin(), reader.hidden().end());
+  result.drafted = reader.drafted();
+  result.accepted = reader.accepted();
+  if (trace) trace->add_drafts(result.drafted, result.accepted);
   return result;
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "inference/drafter.h"
 #include "inference/forward.h"
 #include "inference/step_trace.h"
 #include "inference/tokenizer.h"
@@ -21,6 +22,7 @@ struct GenerationSettings {
   std::vector<std::string> stop;
   bool stop_repetition = false;
   std::int64_t usable_tokens = 0;  // ids from here on are padding
+  std::int64_t drafts = 0;         // tokens drafted at a time, with a drafter
 };
 
 struct GenerationCallbacks {
@@ -35,15 +37,18 @@ struct Generated {
   FinishReason reason = FinishReason::stop;
   std::vector<float> hidden;  // [H], of the last token fed, if any was
   std::int64_t sampled = 0;   // tokens chosen, the end token included
+  std::int64_t drafted = 0;   // tokens that were tried before they were chosen
+  std::int64_t accepted = 0;  // of them those that were chosen then
   double first_token_s = 0;   // from the call to the first choice
   double decode_s = 0;
 };
 
 /// Continues `sequence`, which stands at the end of `history`; `hidden` [H] is its last row, `hidden_rows` the kernels
 /// for its logits. The end-of-turn token is not fed. After `length`, `repetition` and `cancelled` every token of the
-/// answer has been fed, so that its end is a place to go on from.
+/// answer has been fed, so that its end is a place to go on from. `drafter` (may be null) has read the pairs of
+/// `history`; the answer is the same token for token with and without it, sampled ones too.
 Generated generate(Forward& forward, Sequence& sequence, const Tokenizer& tokenizer, std::span<const TokenId> history,
                    std::span<const float> hidden, RowKind hidden_rows, const GenerationSettings& settings,
-                   const GenerationCallbacks& callbacks, StepTrace* trace);
+                   const GenerationCallbacks& callbacks, StepTrace* trace, Drafter* drafter = nullptr);
 
 }  // namespace lectern::inference

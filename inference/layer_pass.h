@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "inference/delta_replay.h"
 #include "inference/delta_snapshots.h"
 #include "inference/kv_pages.h"
 #include "inference/model_config.h"
@@ -31,6 +32,9 @@ struct ForwardPiece {
   std::span<const std::int64_t> segment_starts;    // in [0, T), ascending: where a segment of the request begins
   std::span<const std::int64_t> snapshot_offsets;  // in [1, T], ascending
   std::span<DeltaSnapshot* const> snapshots;       // filled with the state after that many tokens
+  /// Not null: the tokens are tried. The recurrent state stays and this records the rows; keys and values move on.
+  /// DeltaReplay::apply and KvSequence::truncate bring both to the last token that is kept. No snapshots then.
+  DeltaReplay* replay = nullptr;
 };
 
 /// The state of a pass: what the layers need besides their weights. R is the number of rows of all pieces together.

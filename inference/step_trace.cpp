@@ -60,10 +60,15 @@ void StepTrace::add_prefill(std::int64_t tokens, std::int64_t end, double second
   operations_ += prefill_operations(*config_, *weights_, tokens, end - tokens);
 }
 
-void StepTrace::add_decode(std::int64_t depth, double seconds) {
+void StepTrace::add_decode(std::int64_t depth, double seconds, std::int64_t passes) {
   ++decode_tokens_;
   decode_s_ += seconds;
-  bytes_ += decode_bytes(*config_, *weights_, depth);
+  bytes_ += passes * decode_bytes(*config_, *weights_, depth);
+}
+
+void StepTrace::add_drafts(std::int64_t drafted, std::int64_t accepted) {
+  drafted_tokens_ += drafted;
+  accepted_tokens_ += accepted;
 }
 
 std::string StepTrace::line() const {
@@ -73,7 +78,14 @@ std::string StepTrace::line() const {
       "read %lld tokens in %.0f ms, %.0f tokens/s, %.0f GFLOP/s; wrote %lld in %.0f ms, %.1f tokens/s, %.1f GB/s",
       static_cast<long long>(prefill_tokens_), prefill_s_ * 1e3, prefill_tokens_per_s(), prefill_gflop_per_s(),
       static_cast<long long>(decode_tokens_), decode_s_ * 1e3, decode_tokens_per_s(), decode_gb_per_s());
-  return text;
+  std::string line = text;
+  if (drafted_tokens_ > 0) {
+    std::snprintf(text, sizeof text, "; %lld drafted, %lld accepted (%.0f %%)", static_cast<long long>(drafted_tokens_),
+                  static_cast<long long>(accepted_tokens_),
+                  100.0 * static_cast<double>(accepted_tokens_) / static_cast<double>(drafted_tokens_));
+    line += text;
+  }
+  return line;
 }
 
 }  // namespace lectern::inference

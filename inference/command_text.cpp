@@ -86,7 +86,7 @@ void generate(Arguments args, std::ostream& out, std::ostream& err) {
   if (tokens.empty())
     throw Error(ErrorKind::bad_request, options.required_text("--prompt-file") + ": the prompt is empty");
   const std::int64_t window =
-      choose_window(model, options.integer("--context", 1, most_tokens), chunk, available_memory());
+      choose_window(model, options.integer("--context", 1, most_tokens), chunk, available_memory(), settings.drafts);
   if (static_cast<std::int64_t>(tokens.size()) > window)
     throw Error(ErrorKind::bad_request, "prompt: its " + std::to_string(tokens.size()) +
                                             " tokens do not fit in the window of " + std::to_string(window) +

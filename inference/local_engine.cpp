@@ -16,6 +16,7 @@
 #include "inference/generation.h"
 #include "inference/generation_defaults.h"
 #include "inference/model.h"
+#include "inference/mtp_layer.h"
 #include "inference/prefill.h"
 #include "inference/prompt_chain.h"
 #include "inference/reading_history.h"
@@ -61,7 +62,7 @@ class Local final : public LocalEngine {
   explicit Local(const LocalEngineOptions& options)
       : options_(checked(options)),
         model_(options.file),
-        window_(choose_window(model_, options.window, options.chunk, available_memory())),
+        window_(choose_window(model_, options.window, options.chunk, available_memory(), options.drafts)),
         stream_(options.threads),
         forward_(model_.config(), model_.weights(), stream_, options.chunk, window_),
         shape_(delta_shape(model_.config())),
@@ -70,6 +71,9 @@ class Local final : public LocalEngine {
         store_(pool_, shape_, model_.fingerprint(), options.cache_budget_bytes),
         tokenizer_(model_.required_tokenizer()),
         chat_(model_.chat_template(), model_.bos_token(), model_.eos_token()),
+        drafter_(options.drafts > 0 ? std::make_unique<MtpLayer>(model_.config(), model_.weights(), stream_,
+                                                                 model_.usable_tokens(), options.chunk, window_)
+                                    : nullptr),
         recommended_(recommended_sampling(model_.source(), model_.config(), variant_of(chat_, tokenizer_))) {
     thread_ = std::jthread([this](std::stop_token stop) { work(stop); });
   }
@@ -90,7 +94,8 @@ class Local final : public LocalEngine {
     description.file = options_.file.string();
     description.window = window_;
     description.parameters = config.parameters;
-    description.memory_bytes = plan_memory(model_.weights().bytes(), config, window_, options_.chunk).total();
+    description.memory_bytes =
+        plan_memory(model_.weights().bytes(), config, window_, options_.chunk, options_.drafts).total();
     description.recommended = recommended_;
     description.warning = chat_.warning();
     return description;
@@ -133,6 +138,8 @@ class Local final : public LocalEngine {
   static LocalEngineOptions checked(const LocalEngineOptions& options) {
     if (options.chunk < least_chunk)
       throw Error(ErrorKind::bad_request, "chunk: it must be at least " + std::to_string(least_chunk) + " tokens");
+    if (options.drafts < 0 || options.drafts > most_drafts)
+      throw Error(ErrorKind::bad_request, "drafts: 0 to " + std::to_string(most_drafts) + " at a time are possible");
     if (options.cache_budget_bytes < 0) throw Error(ErrorKind::bad_request, "cache budget: it must not be negative");
     return options;
   }
@@ -235,6 +242,13 @@ class Local final : public LocalEngine {
       observer.on_started(total, kept);
     };
     reading.progress = [&](std::int64_t read, double seconds_left) { observer.on_reading(read, total, seconds_left); };
+    // Of a kept prefix there are no hidden rows: the layer sees what is read now, which costs drafts and nothing else.
+    if (drafter_) {
+      drafter_->restart();
+      reading.rows = [&](std::span<const TokenId> tokens, kernels::ConstTensor hidden) {
+        drafter_->read_prompt(tokens, hidden);
+      };
+    }
     const ReadOutcome read = read_prompt(forward_, store, pool_, sequence_, chain, reading, nullptr);
     result.usage.reused_tokens = read.reused;
     result.usage.loaded_tokens = read.loaded;
@@ -262,6 +276,7 @@ class Local final : public LocalEngine {
     settings.stop = request.stop;
     settings.stop_repetition = request.stop_repetition;
     settings.usable_tokens = model_.usable_tokens();
+    settings.drafts = options_.drafts;
     GenerationCallbacks writing;
     writing.stop = stopped;
     AnswerParser parser(chain.answer);
@@ -278,11 +293,13 @@ class Local final : public LocalEngine {
     for (const ChainSegment& segment : chain.segments)
       history.insert(history.end(), segment.tokens.begin(), segment.tokens.end());
     const double before = seconds_since(start);
-    Generated generated =
-        generate(forward_, sequence_, tokenizer_, history, read.hidden, read.hidden_rows, settings, writing, nullptr);
+    Generated generated = generate(forward_, sequence_, tokenizer_, history, read.hidden, read.hidden_rows, settings,
+                                   writing, nullptr, drafter_.get());
     tell(parser.finish());
     keep_answer(chain, generated);
     result.usage.generated_tokens = static_cast<std::int64_t>(generated.token_ids.size());
+    result.usage.drafted_tokens = generated.drafted;
+    result.usage.accepted_tokens = generated.accepted;
     result.token_ids = result.text == generated.text
                            ? std::move(generated.token_ids)
                            : ids_of_answer(tokenizer_, generated.token_ids, parser.answer_range(), result.text);
@@ -330,6 +347,7 @@ class Local final : public LocalEngine {
   ReadingHistory history_;
   const Tokenizer& tokenizer_;
   const ChatTemplate chat_;
+  const std::unique_ptr<MtpLayer> drafter_;  // null without drafts
   const SamplingOptions recommended_;
 
   mutable std::mutex mutex_;  // guards what follows

@@ -17,6 +17,7 @@ struct LocalEngineOptions {
   std::optional<std::int64_t> window;  // tokens; nothing: the model's own up to 32,768, or what memory allows
   int threads = 0;                     // 0: one per physical core
   std::int64_t cache_budget_bytes = std::int64_t{2} << 30;  // kept readings; 0: nothing is kept
+  std::int64_t drafts = 0;   // tokens that the model's own draft layer guesses at a time, 0 to 4; 0: none
   std::int64_t chunk = 512;  // tokens read per pass, >= 128: a stop takes effect within one
 };
 

@@ -10,6 +10,8 @@
 #include <cstdio>
 #include <fstream>
 
+#include "inference/delta_replay.h"
+#include "inference/mtp_layer.h"
 #include "kernels/error.h"
 #include "kernels/kv_page.h"
 
@@ -91,7 +93,8 @@ DType state_type(const ModelConfig& config) {
   return config.quantized ? DType::bf16 : DType::f32;
 }
 
-MemoryPlan plan_memory(const WeightBytes& weights, const ModelConfig& config, std::int64_t window, std::int64_t chunk) {
+MemoryPlan plan_memory(const WeightBytes& weights, const ModelConfig& config, std::int64_t window, std::int64_t chunk,
+                       std::int64_t drafts) {
   if (window < 1 || chunk < 1) throw Error(ErrorKind::bad_request, "a window needs at least one token");
   MemoryPlan plan;
   plan.window = window;
@@ -100,13 +103,14 @@ MemoryPlan plan_memory(const WeightBytes& weights, const ModelConfig& config, st
   plan.weights_owned = weights.owned;
   const DType type = state_type(config);
   const kernels::KvShape strip{config.attention.kv_heads, config.attention.head_dim, type};
-  plan.kv = times(times(pages_of(window), strip.strip_bytes()), config.attention_layers());
+  plan.kv = times(times(pages_of(window), strip.strip_bytes()), config.attention_layers() + (drafts > 0 ? 1 : 0));
   const DeltaConfig& delta = config.delta;
   plan.delta_state = times(times(delta.value_heads * delta.key_dim * delta.value_dim, 4), config.delta_layers());
   if (config.delta_layers() > 0)
     plan.conv_state =
         times((delta.conv_kernel - 1) * kernels::row_bytes(type, delta.conv_channels()), config.delta_layers());
   plan.activations = times(times(activation_values(config), chunk) + times(config.vocabulary, 8), 4);
+  if (drafts > 0) plan.drafting = MtpLayer::work_bytes(config, chunk) + DeltaReplay::bytes(config, drafts + 1);
   return plan;
 }
 
@@ -114,6 +118,7 @@ std::string MemoryPlan::line() const {
   std::string text = human(total()) + " for a window of " + std::to_string(window) + " tokens: weights " +
                      human(weights_mapped + weights_owned) + ", KV " + human(kv);
   if (delta_state > 0) text += ", DeltaNet state " + human(delta_state + conv_state);
+  if (drafting > 0) text += ", drafts " + human(drafting);
   return text + ", activations " + human(activations);
 }
 

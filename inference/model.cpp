@@ -66,7 +66,7 @@ std::string Model::fingerprint() const {
 }
 
 std::int64_t choose_window(const Model& model, std::optional<std::int64_t> wanted, std::int64_t chunk,
-                           std::optional<std::int64_t> available) {
+                           std::optional<std::int64_t> available, std::int64_t drafts) {
   const ModelConfig& config = model.config();
   if (wanted && *wanted > config.context_length)
     throw Error(ErrorKind::bad_request, config.name + ": a window of " + std::to_string(*wanted) +
@@ -74,11 +74,11 @@ std::int64_t choose_window(const Model& model, std::optional<std::int64_t> wante
                                             " the model was made for");
   if (wanted && *wanted < 1) throw Error(ErrorKind::bad_request, "window: it must hold at least 1 token");
   std::int64_t window = wanted.value_or(std::min(config.context_length, usual_window));
-  MemoryPlan plan = plan_memory(model.weights().bytes(), config, window, chunk);
+  MemoryPlan plan = plan_memory(model.weights().bytes(), config, window, chunk, drafts);
   if (!available) return window;
   while (!wanted && plan.total() > *available && window > least_window) {
     window = std::max(window / 2, least_window);
-    plan = plan_memory(model.weights().bytes(), config, window, chunk);
+    plan = plan_memory(model.weights().bytes(), config, window, chunk, drafts);
   }
   require_fit(model.path(), plan, *available);
   return window;

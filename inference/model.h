@@ -52,6 +52,6 @@ class Model {
 /// Throws Error{bad_request} if more is wanted than the model was made for, Error{out_of_memory} if nothing useful
 /// fits.
 std::int64_t choose_window(const Model& model, std::optional<std::int64_t> wanted, std::int64_t chunk,
-                           std::optional<std::int64_t> available);
+                           std::optional<std::int64_t> available, std::int64_t drafts = 0);
 
 }  // namespace lectern::inference

@@ -59,8 +59,8 @@ MtpLayer::MtpLayer(const ModelConfig& config, const Weights& weights, kernels::S
       strips_(static_cast<std::size_t>((window + chunk) / kernels::kv_page_tokens + 2)),
       logits_(static_cast<std::size_t>(config.vocabulary)) {}
 
-std::int64_t MtpLayer::bytes(const ModelConfig& config, std::int64_t chunk, std::int64_t window) {
-  return workspace(config, chunk) + page_bytes(config, window) + config.vocabulary * f32_bytes;
+std::int64_t MtpLayer::work_bytes(const ModelConfig& config, std::int64_t chunk) {
+  return workspace(config, chunk) + config.vocabulary * f32_bytes;
 }
 
 LayerPass MtpLayer::pass_of(RowKind kind, std::span<const ForwardPiece> pieces) {

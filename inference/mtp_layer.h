@@ -25,8 +25,8 @@ class MtpLayer final : public Drafter {
   /// `window` tokens. Throws Error{unsupported} for a model without such a layer.
   MtpLayer(const ModelConfig& config, const Weights& weights, kernels::Stream& stream, std::int64_t usable_tokens,
            std::int64_t chunk, std::int64_t window);
-  /// What it allocates: pages of a window, work memory of a chunk, logits.
-  static std::int64_t bytes(const ModelConfig& config, std::int64_t chunk, std::int64_t window);
+  /// What it allocates beside pages.
+  static std::int64_t work_bytes(const ModelConfig& config, std::int64_t chunk);
 
   void read(std::span<const TokenId> next, kernels::ConstTensor hidden, RowKind kind) override;
   std::vector<TokenId> propose(TokenId token, kernels::ConstTensor hidden, std::int64_t count) override;

@@ -130,6 +130,7 @@ ReadOutcome read_prompt(Forward& forward, ContextStore* store, KvPagePool& pool,
     if (trace) trace->add_prefill(count, sequence.position(), seconds_since(pass_start));
     const auto* row = reinterpret_cast<const float*>(hidden.data) + (count - 1) * hidden.columns();
     last_hidden.assign(row, row + hidden.columns());
+    if (callbacks.rows) callbacks.rows(std::span(tokens).subspan(static_cast<std::size_t>(first)), hidden);
     for (auto& snapshot : snapshots) {
       const std::int64_t position = snapshot->position;
       store->publish(chain.segments, position, sequence.kv.pages(), std::move(snapshot));

@@ -38,6 +38,8 @@ struct ReadCallbacks {
   std::function<bool()> stop;  // asked between passes
   std::function<void(std::int64_t kept)> started;
   std::function<void(std::int64_t read, double seconds_left)> progress;
+  /// After each pass: the prompt from the first token that was read now, and the final-normed rows of the pass, [T, H].
+  std::function<void(std::span<const TokenId> tokens, kernels::ConstTensor hidden)> rows;
 };
 
 /// Brings `sequence` to the end of `chain`, from the longest prefix in `store` (null: from nothing). What has been read

@@ -377,6 +377,29 @@ std::string random_model(const test::TemporaryFolder& place, const std::string& 
   return path;
 }
 
+TEST(LocalEngine, AnswersWithDraftsAsWithoutAndCountsThem) {
+  LocalEngineOptions options = options_for("qwen35moe-gqa16");
+  const auto plain = open_local_engine(options);
+  options.drafts = 2;
+  const auto drafting = open_local_engine(options);
+  const GenerationRequest first = ask({document(1, 60), message(1, Role::user, "the first question")});
+  GenerationRequest other = ask({document(1, 60), message(1, Role::user, "another")}, 30);
+  other.sampling.temperature = 1;
+  for (const GenerationRequest& request : {first, other, first}) {  // from nothing, from a kept document, all kept
+    const GenerationResult expected = run(*plain, request), result = run(*drafting, request);
+    EXPECT_EQ(result.token_ids, expected.token_ids);
+    EXPECT_EQ(result.text, expected.text);
+    EXPECT_EQ(result.usage.reused_tokens, expected.usage.reused_tokens);
+    EXPECT_GT(result.usage.drafted_tokens, 0);
+    EXPECT_LE(result.usage.accepted_tokens, result.usage.drafted_tokens);
+    EXPECT_EQ(expected.usage.drafted_tokens, 0);
+  }
+  options.file = folder / "qwen3next-base.gguf";  // without such a layer
+  EXPECT_THROW(open_local_engine(options), Error);
+  options.drafts = 5;
+  EXPECT_THROW(open_local_engine(options), Error);
+}
+
 TEST(LocalEngine, KeepsThinkingApartFromTheAnswer) {
   struct Listener : RequestObserver {
     std::string thinking, text;

@@ -46,6 +46,19 @@ TEST(MemoryPlan, KeepsStatesOfQuantizedModelsIn16Bits) {
             plan_memory({}, read_model_config(model("qwen3next-ratio3")), 300, 64).kv);
 }
 
+TEST(MemoryPlan, CountsWhatDraftsTake) {
+  const ModelConfig config = read_model_config(model("qwen35moe-gqa16"));
+  const MemoryPlan plain = plan_memory({}, config, 300, 64), two = plan_memory({}, config, 300, 64, 2);
+  EXPECT_EQ(two.kv, plain.kv / config.attention_layers() * (config.attention_layers() + 1));
+  EXPECT_EQ(plain.drafting, 0);
+  EXPECT_EQ(two.total() - plain.total(), two.kv - plain.kv + two.drafting);
+  // One more row of each DeltaNet layer (inputs of the convolution, k, v, g, beta), and of the two results.
+  const DeltaConfig& d = config.delta;
+  const std::int64_t row = d.conv_channels() + d.key_heads * d.key_dim + d.value_size() + 2 * d.value_heads;
+  EXPECT_EQ(plan_memory({}, config, 300, 64, 3).drafting - two.drafting,
+            4 * (config.delta_layers() * row + d.conv_channels() + d.value_size()));
+}
+
 TEST(MemoryPlan, HasNoRecurrentStateForLlama) {
   const GgufFile file = model("llama-gqa");
   const MemoryPlan plan = plan_memory(check_weights(file, read_model_config(file)), read_model_config(file), 100, 10);

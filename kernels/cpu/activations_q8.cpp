@@ -20,11 +20,13 @@ std::int32_t zero_point(DType type) {
 
 }  // namespace
 
-Rounding panel_rounding(DType type) {
+Rounding panel_rounding(const InnerLoops& loops, DType type) {
+  if (type == DType::q8_0 && loops.panel_words) return {32, 0, true};
   return {type == DType::q6_k ? 16 : 32, zero_point(type)};
 }
 
-Rounding row_rounding(DType type) {
+Rounding row_rounding(const InnerLoops&, DType type) {
+  if (type == DType::q8_0) return {32, 0, true};
   return {32, zero_point(type)};
 }
 
@@ -37,17 +39,22 @@ ActivationsQ8 round_activations(Stream& stream, ConstTensor x, Rounding rounding
   out.padded_columns = (columns + 63) / 64 * 64;
   out.padded_groups = (columns / out.group + 7) / 8 * 8;
   const std::int64_t elements = rows * out.padded_columns, groups = rows * out.padded_groups;
-  std::byte* memory = stream.scratch().shared(use, elements * 3 + groups * 16 + groups / 8);
+  std::byte* memory =
+      stream.scratch().shared(use, elements * (rounding.words ? 2 : 3) + groups * (rounding.words ? 8 : 16) + groups / 8);
   const auto take = [&](std::int64_t bytes) {
     std::byte* part = memory;
     memory += bytes;
     return part;
   };
-  out.values = reinterpret_cast<std::int8_t*>(take(elements));
-  out.residuals = reinterpret_cast<std::int8_t*>(take(elements));
-  out.lane_corrections = reinterpret_cast<std::int32_t*>(take(elements));
+  if (rounding.words) {
+    out.words = reinterpret_cast<std::int16_t*>(take(elements * 2));
+  } else {
+    out.values = reinterpret_cast<std::int8_t*>(take(elements));
+    out.residuals = reinterpret_cast<std::int8_t*>(take(elements));
+    out.lane_corrections = reinterpret_cast<std::int32_t*>(take(elements));
+    out.group_corrections = reinterpret_cast<std::int32_t*>(take(groups * 8));
+  }
   out.scales = reinterpret_cast<float*>(take(groups * 8));
-  out.group_corrections = reinterpret_cast<std::int32_t*>(take(groups * 8));
   out.refined = reinterpret_cast<std::uint8_t*>(take(groups / 8));
   const InnerLoops& loops = stream.loops();
   stream.pool().parallel_for(rows, std::max<std::int64_t>(1, 16384 / columns),
@@ -61,11 +68,15 @@ ActivationsQ8 round_activations(Stream& stream, ConstTensor x, Rounding rounding
 ActivationsQ8 rows_of(const ActivationsQ8& x, std::int64_t first, std::int64_t count) {
   ActivationsQ8 part = x;
   part.rows = count;
-  part.values += first * x.padded_columns;
-  part.residuals += first * x.padded_columns;
-  part.lane_corrections += first * x.padded_columns / 4;
+  if (x.words != nullptr) {
+    part.words += first * x.padded_columns;
+  } else {
+    part.values += first * x.padded_columns;
+    part.residuals += first * x.padded_columns;
+    part.lane_corrections += first * x.padded_columns / 4;
+    part.group_corrections += first * x.padded_groups * 2;
+  }
   part.scales += first * x.padded_groups * 2;
-  part.group_corrections += first * x.padded_groups * 2;
   part.refined += first * x.padded_groups / 8;
   return part;
 }

@@ -13,7 +13,7 @@ void matmul(Stream& stream, ConstTensor x, std::span<const Product> products) {
   const InnerLoops& loops = stream.loops();
   const std::int64_t width = loops.panel_rows, rows = x.rows();
   const auto panels = [&](const ConstTensor& w) { return (w.rows() + width - 1) / width; };
-  for (const ProductGroup& group : group_products(products, panel_rounding, panels)) {
+  for (const ProductGroup& group : group_products(loops, products, panel_rounding, panels)) {
     ActivationsQ8 rounded{};
     if (group.is_quantized) rounded = round_activations(stream, x, group.rounding);
     stream.pool().parallel_for(group.ends.back(), 1, [&](std::int64_t first, std::int64_t last, int worker) {

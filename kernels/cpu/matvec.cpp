@@ -19,7 +19,7 @@ void matvec(Stream& stream, ConstTensor x, std::span<const Product> products) {
     return std::max<std::int64_t>(1, task_bytes / std::max<std::int64_t>(1, w.row_bytes));
   };
   const auto tasks = [&](const ConstTensor& w) { return (w.rows() + run(rows_of(w)) - 1) / run(rows_of(w)); };
-  for (const ProductGroup& group : group_products(products, row_rounding, tasks)) {
+  for (const ProductGroup& group : group_products(loops, products, row_rounding, tasks)) {
     ActivationsQ8 rounded{};
     if (group.is_quantized) rounded = round_activations(stream, x, group.rounding);
     stream.pool().parallel_for(group.ends.back(), 1, [&](std::int64_t first, std::int64_t last, int) {

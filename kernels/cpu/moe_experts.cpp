@@ -59,9 +59,10 @@ struct Activations {
   std::int64_t columns;
   ActivationsQ8 rounded{};
 
-  Activations(Stream& stream, ConstTensor x, DType weights, Rounding (*rounding)(DType), ScratchUse use)
+  Activations(Stream& stream, ConstTensor x, DType weights, Rounding (*rounding)(const InnerLoops&, DType),
+              ScratchUse use)
       : values(floats(x)), columns(x.columns()) {
-    if (is_quantized(weights)) rounded = round_activations(stream, x, rounding(weights), use);
+    if (is_quantized(weights)) rounded = round_activations(stream, x, rounding(stream.loops(), weights), use);
   }
 };
 

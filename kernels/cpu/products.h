@@ -27,11 +27,12 @@ struct ProductGroup {
 
 /// `tasks(w)`: how many tasks a product is cut into; `rounding(type)`: panel_rounding or row_rounding.
 template <class Tasks>
-std::vector<ProductGroup> group_products(std::span<const Product> products, Rounding (*rounding)(DType), Tasks tasks) {
+std::vector<ProductGroup> group_products(const InnerLoops& loops, std::span<const Product> products,
+                                         Rounding (*rounding)(const InnerLoops&, DType), Tasks tasks) {
   std::vector<ProductGroup> groups;
   for (const Product& product : products) {
     ProductGroup wanted{is_quantized(product.w.type), {}, {}, {}};
-    if (wanted.is_quantized) wanted.rounding = rounding(product.w.type);
+    if (wanted.is_quantized) wanted.rounding = rounding(loops, product.w.type);
     auto group = groups.begin();
     while (group != groups.end() && (group->is_quantized != wanted.is_quantized || group->rounding != wanted.rounding))
       ++group;

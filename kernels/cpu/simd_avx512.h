@@ -154,20 +154,85 @@ inline float maximum(F32 x) {
   return _mm512_reduce_max_ps(x);
 }
 
-/// acc + (the four products of unsigned bytes u and signed bytes s in each lane). `wide`: u may exceed 127.
-template <bool wide>
+/// 32 bytes of each of 16 rows: out[w] holds their words w.
+inline void transpose_eight(const __m256i (&rows)[16], I32 (&out)[8]) {
+  __m512i both_halves[8], pairs[8], fours[8];  // rows i and i + 8 side by side
+  for (int i = 0; i < 8; ++i)
+    both_halves[i] = _mm512_inserti64x4(_mm512_castsi256_si512(rows[i]), rows[i + 8], 1);
+  for (int i = 0; i < 8; i += 2) {
+    pairs[i] = _mm512_unpacklo_epi32(both_halves[i], both_halves[i + 1]);
+    pairs[i + 1] = _mm512_unpackhi_epi32(both_halves[i], both_halves[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4) {  // fours[i + c]: words c and c + 4 of rows i..i+3, then of rows i+8..i+11
+    fours[i] = _mm512_unpacklo_epi64(pairs[i], pairs[i + 2]);
+    fours[i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[i + 2]);
+    fours[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
+    fours[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
+  }
+  const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13), second = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+  for (int c = 0; c < 4; ++c) {
+    out[c] = _mm512_permutex2var_epi64(fours[c], first, fours[4 + c]);
+    out[4 + c] = _mm512_permutex2var_epi64(fours[c], second, fours[4 + c]);
+  }
+}
+inline I32 bits_of(I32 x, I32 mask) {
+  return _mm512_and_si512(x, mask);
+}
+inline I32 bits_flipped(I32 x, I32 mask) {
+  return _mm512_xor_si512(x, mask);
+}
+inline I32 bits_of_either(I32 x, I32 y) {
+  return _mm512_or_si512(x, y);
+}
+/// Within 16 bits; what crosses into a neighbouring byte is for the caller to mask.
+template <int bits>
+inline I32 shift_bytes_right(I32 x) {
+  return _mm512_srli_epi16(x, bits);
+}
+template <int bits>
+inline I32 shift_bytes_left(I32 x) {
+  return _mm512_slli_epi16(x, bits);
+}
+
+// As in simd_avx2.h.
+#if defined(__AVX512VNNI__)
+constexpr bool sums_pairs = false;
+#else
+constexpr bool sums_pairs = true;
+#endif
+inline I32 multiply_bytes(I32 u, I32 s) {
+  return _mm512_maddubs_epi16(u, s);
+}
+inline I32 multiply_words(I32 a, I32 b) {
+  return _mm512_madd_epi16(a, b);
+}
+inline I32 add_in_order(I32 x) {
+  asm("" : "+v"(x));
+  return x;
+}
+inline I32 add_words(I32 a, I32 b) {
+  return add_in_order(_mm512_add_epi16(a, b));
+}
+inline I32 iadd_in_order(I32 a, I32 b) {
+  return add_in_order(_mm512_add_epi32(a, b));
+}
+inline void widen_bytes(I32 x, I32 (&out)[2]) {
+  const __m512i low = _mm512_broadcast_i32x4(_mm_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13));
+  const __m512i high = _mm512_add_epi8(low, _mm512_set1_epi16(0x0200));
+  out[0] = _mm512_srai_epi16(_mm512_shuffle_epi8(x, low), 8);
+  out[1] = _mm512_srai_epi16(_mm512_shuffle_epi8(x, high), 8);
+}
+inline void store_as_i16(int16_t* p, const I32 (&x)[2]) {
+  for (int i = 0; i < 2; ++i)
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 16 * i), _mm512_cvtepi32_epi16(x[i]));
+}
+
+/// acc + (the four products of unsigned bytes u, at most 127, and signed bytes s in each lane). With VNNI u may be any.
 inline I32 dot4(I32 acc, I32 u, I32 s) {
 #if defined(__AVX512VNNI__)
   return _mm512_dpbusd_epi32(acc, u, s);
 #else
-  if constexpr (wide) {
-    const I32 low_bytes = _mm512_set1_epi16(0xff);
-    const I32 even = _mm512_madd_epi16(_mm512_and_si512(u, low_bytes), _mm512_srai_epi16(_mm512_slli_epi16(s, 8), 8));
-    const I32 odd = _mm512_madd_epi16(_mm512_srli_epi16(u, 8), _mm512_srai_epi16(s, 8));
-    return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
-  } else {
-    return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(u, s), _mm512_set1_epi16(1)));
-  }
+  return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(u, s), _mm512_set1_epi16(1)));
 #endif
 }
 

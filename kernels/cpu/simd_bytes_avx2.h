@@ -36,6 +36,11 @@ template <int bits>
 inline U8x32 shift_left(U8x32 x) {
   return _mm256_slli_epi16(x, bits);
 }
+/// The 16 bytes at a, then those at b.
+inline U8x32 join_16(const uint8_t* a, const uint8_t* b) {
+  return _mm256_set_m128i(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b)),
+                          _mm_loadu_si128(reinterpret_cast<const __m128i*>(a)));
+}
 /// 16 bytes: their low nibbles, then their high ones.
 inline U8x32 nibbles_of_16(const uint8_t* p) {
   const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));

@@ -84,21 +84,21 @@ inline F32x8 even_lanes_twice(F32x8 x) {
 inline F32x8 halves_pair(uint32_t two) {
   return _mm256_zextps128_ps256(_mm_cvtph_ps(_mm_cvtsi32_si128(static_cast<int>(two))));
 }
-/// acc + (the four products of unsigned bytes u and signed bytes s in each lane). `wide`: u may exceed 127.
-template <bool wide>
+/// acc + (the four products of unsigned bytes u, at most 127, and signed bytes s in each lane).
 inline I32x8 dot4_of_8(I32x8 acc, U8x32 u, U8x32 s) {
 #if defined(__AVX512VNNI__)
   return reinterpret_cast<I32x8>(_mm256_dpbusd_epi32(reinterpret_cast<__m256i>(acc), u, s));
 #else
-  if constexpr (wide) {
-    const U8x32 low_bytes = _mm256_set1_epi16(0xff);
-    const U8x32 even = _mm256_madd_epi16(_mm256_and_si256(u, low_bytes), _mm256_srai_epi16(_mm256_slli_epi16(s, 8), 8));
-    const U8x32 odd = _mm256_madd_epi16(_mm256_srli_epi16(u, 8), _mm256_srai_epi16(s, 8));
-    return acc + reinterpret_cast<I32x8>(_mm256_add_epi32(even, odd));
-  } else {
-    return acc + reinterpret_cast<I32x8>(_mm256_madd_epi16(_mm256_maddubs_epi16(u, s), _mm256_set1_epi16(1)));
-  }
+  return acc + reinterpret_cast<I32x8>(_mm256_madd_epi16(_mm256_maddubs_epi16(u, s), _mm256_set1_epi16(1)));
 #endif
+}
+/// 32 signed bytes times 32 words, four products to a lane.
+inline I32x8 dot_words_of_8(const int8_t* signed_bytes, const int16_t* words) {
+  const auto half = [&](int i) {
+    return _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(signed_bytes + i))),
+                             _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words + i)));
+  };
+  return reinterpret_cast<I32x8>(_mm256_add_epi32(half(0), half(16)));
 }
 /// a0 b0 a1 b1 ...
 inline void lanes_in_turn(F32x8 a, F32x8 b, F32x8 (&out)[2]) {
@@ -148,7 +148,11 @@ inline F32x8 even_lanes_twice(F32x8 x) {
 inline F32x8 halves_pair(uint32_t two) {
   return F32x8{half_to_f32(static_cast<uint16_t>(two)), half_to_f32(static_cast<uint16_t>(two >> 16))};
 }
-template <bool wide>
+inline I32x8 dot_words_of_8(const int8_t* signed_bytes, const int16_t* words) {
+  I32x8 sums = {};
+  for (int i = 0; i < 32; ++i) sums[i / 2 % 8] += signed_bytes[i] * words[i];
+  return sums;
+}
 inline I32x8 dot4_of_8(I32x8 acc, U8x32 u, U8x32 s) {
   uint8_t a[32];
   int8_t b[32];

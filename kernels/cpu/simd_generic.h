@@ -149,7 +149,6 @@ inline float maximum(F32 x) {
   return a > b ? a : b;
 }
 
-template <bool wide>
 inline I32 dot4(I32 acc, I32 u, I32 s) {
   typedef uint8_t U8 __attribute__((vector_size(16)));
   typedef int8_t S8 __attribute__((vector_size(16)));
@@ -195,6 +194,74 @@ inline U8x32 shift_right(U8x32 x) {
 template <int bits>
 inline U8x32 shift_left(U8x32 x) {
   return {x.a << bits, x.b << bits};
+}
+/// 32 bytes of each of 4 rows: out[w] holds their words w.
+inline void transpose_eight(const U8x32 (&rows)[4], I32 (&out)[8]) {
+  int32_t words[4][8];
+  for (int row = 0; row < 4; ++row) store_bytes(words[row], rows[row]);
+  for (int w = 0; w < 8; ++w) out[w] = I32{words[0][w], words[1][w], words[2][w], words[3][w]};
+}
+inline I32 bits_of(I32 x, I32 mask) {
+  return x & mask;
+}
+inline I32 bits_flipped(I32 x, I32 mask) {
+  return x ^ mask;
+}
+inline I32 bits_of_either(I32 x, I32 y) {
+  return x | y;
+}
+/// What crosses into a neighbouring byte is for the caller to mask.
+template <int bits>
+inline I32 shift_bytes_right(I32 x) {
+  return x >> bits;
+}
+template <int bits>
+inline I32 shift_bytes_left(I32 x) {
+  return x << bits;
+}
+
+// As in simd_avx2.h.
+constexpr bool sums_pairs = true;
+inline I32 multiply_bytes(I32 u, I32 s) {
+  uint8_t a[16];
+  int8_t b[16];
+  int16_t sums[8];
+  istore(a, u);
+  istore(b, s);
+  for (int i = 0; i < 8; ++i) sums[i] = static_cast<int16_t>(a[2 * i] * b[2 * i] + a[2 * i + 1] * b[2 * i + 1]);
+  return iload(sums);
+}
+inline I32 multiply_words(I32 x, I32 y) {
+  int16_t a[8], b[8];
+  int32_t sums[4];
+  istore(a, x);
+  istore(b, y);
+  for (int i = 0; i < 4; ++i) sums[i] = a[2 * i] * b[2 * i] + a[2 * i + 1] * b[2 * i + 1];
+  return iload(sums);
+}
+inline I32 add_words(I32 x, I32 y) {
+  typedef int16_t Words __attribute__((vector_size(16)));
+  return reinterpret_cast<I32>(reinterpret_cast<Words>(x) + reinterpret_cast<Words>(y));
+}
+inline I32 iadd_in_order(I32 a, I32 b) {
+  return a + b;
+}
+inline void widen_bytes(I32 x, I32 (&out)[2]) {
+  int8_t bytes_of_x[16];
+  int16_t words[2][8];
+  istore(bytes_of_x, x);
+  for (int i = 0; i < 16; ++i) words[i / 2 % 2][i / 4 * 2 + i % 2] = bytes_of_x[i];
+  for (int half = 0; half < 2; ++half) out[half] = iload(words[half]);
+}
+inline void store_as_i16(int16_t* p, const I32 (&x)[8]) {
+  for (int i = 0; i < 32; ++i) p[i] = static_cast<int16_t>(x[i / 4][i % 4]);
+}
+
+inline U8x32 join_16(const uint8_t* a, const uint8_t* b) {
+  U8x32 x;
+  __builtin_memcpy(&x.a, a, 16);
+  __builtin_memcpy(&x.b, b, 16);
+  return x;
 }
 inline U8x32 nibbles_of_16(const uint8_t* p) {
   U8x32::Half x;

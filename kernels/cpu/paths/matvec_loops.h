@@ -20,6 +20,7 @@ constexpr int64_t chunk_values = 1024;
 
 /// One row of x.
 struct MatvecRow {
+  const int16_t* words;  // null: bytes
   const int8_t* values;
   const int8_t* residuals;
   const float* scales;         // {scale, scaled sum} of each 32 values
@@ -29,10 +30,17 @@ struct MatvecRow {
   MatvecRow() = default;
   MatvecRow(const ActivationsQ8& x, int64_t t) {
     const int64_t row = x.order != nullptr ? x.order[t] : t;
-    values = x.values + row * x.padded_columns;
-    residuals = x.residuals + row * x.padded_columns;
     scales = x.scales + row * x.padded_groups * 2;
-    corrections = x.lane_corrections + row * x.padded_columns / 4;
+    words = nullptr;
+    values = residuals = nullptr;
+    corrections = nullptr;
+    if (x.words != nullptr) {
+      words = x.words + row * x.padded_columns;
+    } else {
+      values = x.values + row * x.padded_columns;
+      residuals = x.residuals + row * x.padded_columns;
+      corrections = x.lane_corrections + row * x.padded_columns / 4;
+    }
     refined = x.refined + row * x.padded_groups / 8;
   }
 };
@@ -44,21 +52,21 @@ struct MatvecSum {
 };
 
 /// The products of 32 weights and group `group` of x, four to a lane. `checks`: the group may be refined.
-template <bool wide, int zero_point, bool checks>
+template <int zero_point, bool checks>
 inline F32x8 dot_group_of(U8x32 weights, const MatvecRow& x, int64_t group) {
-  I32x8 dot = dot4_of_8<wide>(zero_point == 0 ? izero8() : iload8(x.corrections + group * 8), weights,
+  I32x8 dot = dot4_of_8(zero_point == 0 ? izero8() : iload8(x.corrections + group * 8), weights,
                               load_bytes(x.values + group * 32));
   if (checks && (x.refined[group / 8] >> group % 8 & 1)) {
     const U8x32 parts = load_bytes(x.residuals + group * 32);
     dot = shift_left8<7>(dot);
-    if (zero_point != 0) dot = iadd8(dot, imultiply8(dot4_of_8<false>(izero8(), bytes(1), parts), iset8(-zero_point)));
-    return to_f32x8(dot4_of_8<wide>(dot, weights, parts)) * set8(1.0f / residual_parts);
+    if (zero_point != 0) dot = iadd8(dot, imultiply8(dot4_of_8(izero8(), bytes(1), parts), iset8(-zero_point)));
+    return to_f32x8(dot4_of_8(dot, weights, parts)) * set8(1.0f / residual_parts);
   }
   return to_f32x8(dot);
 }
 
 /// A block of 32 values with scale d and, if has_offset, offset m, which follow each other as halves.
-template <bool checks, bool wide, int zero_point, bool has_offset, class Block, int rows>
+template <bool checks, int zero_point, bool has_offset, class Block, int rows>
 inline void dot_small_block(const Block& block, const MatvecRow (&x)[rows], int64_t at, int turn,
                             MatvecSum (&sums)[rows]) {
   const U8x32 weights = unpacked_bytes(block);
@@ -66,7 +74,7 @@ inline void dot_small_block(const Block& block, const MatvecRow (&x)[rows], int6
   for (int r = 0; r < rows; ++r) {
     const F32x8 product = pair * load_pair(x[r].scales + 2 * at);
     if (has_offset) sums[r].offsets = sums[r].offsets + product;
-    sums[r].products[turn] = fma8(dot_group_of<wide, zero_point, checks>(weights, x[r], at), broadcast_first(product),
+    sums[r].products[turn] = fma8(dot_group_of<zero_point, checks>(weights, x[r], at), broadcast_first(product),
                                   sums[r].products[turn]);
   }
 }
@@ -87,7 +95,7 @@ inline void dot_k_block(const Block& block, const MatvecRow (&x)[rows], int64_t 
     const U8x32 weights = group_bytes<g>(block);
     for (int r = 0; r < rows; ++r)
       sums[r].products[g % matvec_sums] =
-          fma8(dot_group_of<false, 0, checks>(weights, x[r], at + g), broadcast_lane<2 * (g % 4)>(products[r][g / 4]),
+          fma8(dot_group_of<0, checks>(weights, x[r], at + g), broadcast_lane<2 * (g % 4)>(products[r][g / 4]),
                sums[r].products[g % matvec_sums]);
   });
 }
@@ -105,7 +113,7 @@ inline void dot_q6_block(const BlockQ6_K& block, const MatvecRow (&x)[rows], int
     const U8x32 weights = group_bytes<g>(block);
     for (int r = 0; r < rows; ++r)
       sums[r].products[g % matvec_sums] =
-          fma8(dot_group_of<false, 32, checks>(weights, x[r], at + g), broadcast_two<2 * (g % 4)>(products[r][g / 4]),
+          fma8(dot_group_of<32, checks>(weights, x[r], at + g), broadcast_two<2 * (g % 4)>(products[r][g / 4]),
                sums[r].products[g % matvec_sums]);
   });
 }
@@ -130,17 +138,20 @@ inline void dot_eight(const BlockQ6_K* block, int64_t at, int64_t, const MatvecR
 template <bool checks, int rows>
 inline void dot_small(const BlockQ4_0& block, int64_t at, int turn, const MatvecRow (&x)[rows],
                       MatvecSum (&sums)[rows]) {
-  dot_small_block<checks, false, 8, false>(block, x, at, turn, sums);
+  dot_small_block<checks, 8, false>(block, x, at, turn, sums);
 }
 template <bool checks, int rows>
 inline void dot_small(const BlockQ4_1& block, int64_t at, int turn, const MatvecRow (&x)[rows],
                       MatvecSum (&sums)[rows]) {
-  dot_small_block<checks, false, 0, true>(block, x, at, turn, sums);
+  dot_small_block<checks, 0, true>(block, x, at, turn, sums);
 }
 template <bool checks, int rows>
 inline void dot_small(const BlockQ8_0& block, int64_t at, int turn, const MatvecRow (&x)[rows],
                       MatvecSum (&sums)[rows]) {
-  dot_small_block<checks, true, 128, false>(block, x, at, turn, sums);
+  const F32x8 pair = scale_pair(block);
+  for (int r = 0; r < rows; ++r)
+    sums[r].products[turn] = fma8(to_f32x8(dot_words_of_8(block.q, x[r].words + at * 32)),
+                                  broadcast_first(pair * load_pair(x[r].scales + 2 * at)), sums[r].products[turn]);
 }
 template <bool checks, class Block, int rows>
 inline void dot_eight(const Block* blocks, int64_t at, int64_t count, const MatvecRow (&x)[rows],

@@ -15,10 +15,10 @@
 namespace lectern::kernels::cpu {
 namespace {
 
-constexpr int panel_vectors = lanes == 16 ? 2 : 1;
+constexpr int panel_vectors = lanes == 4 ? 1 : 2;
 constexpr int64_t panel_rows = panel_vectors * lanes;
-constexpr int tile = lanes == 16 ? 6 : 4;
-constexpr int64_t byte_columns = 512;   // of a panel of bytes, with scales 20 KiB in AVX-512
+constexpr int tile = lanes == 16 ? 6 : lanes == 8 ? 3 : 4;  // with panel_vectors: what the registers hold
+constexpr int64_t byte_columns = 512;   // of a panel of bytes or words, with scales 20 KiB in AVX-512
 constexpr int64_t float_columns = 128;  // of a panel of f32, 16 KiB
 constexpr int64_t spare_columns = 64;   // a transposed square may reach past the end of a run
 
@@ -46,60 +46,118 @@ inline void for_each_tile(int64_t rows, Body body) {
 
 // ---- quantized weights ----
 
-constexpr int64_t byte_stride = byte_columns + spare_columns;    // of unpacked rows
-constexpr int64_t scale_stride = byte_columns / 16 * 2 + lanes;  // of their scales, at most one pair for 16 values
+// Paths without an instruction for four bytes (sums_pairs) add products up in 16 bits as long as they fit, and take
+// weights of 8 bits, of which no two products would fit, as words of 16 bits; the activations then keep 15 bits.
+// `bits`: of the unsigned weights, 4, 5, 6 or 8.
 
-/// Columns [column, column + columns) of weight rows [first, first + rows), rows <= panel_rows: the panel's bytes
-/// [columns / 4, panel_rows, 4] and its scales [groups, 2, panel_rows]. `unpacked` and `scales` are scratch.
-template <class Block, int group>
-void build_panel(const WeightRows& w, int64_t first, int64_t rows, int64_t column, int64_t columns, uint8_t* unpacked,
-                 float* scales, uint8_t* panel, float* panel_scales) {
+template <int bits>
+constexpr bool as_words = bits == 8 && sums_pairs;
+template <int bits>
+constexpr int value_bytes = as_words<bits> ? 2 : 1;
+/// Pairs of products of that many bits and 8-bit activations that fit a sum of 16 bits: 2 * 15 * 127 * 8 < 2^15.
+template <int bits>
+constexpr int pairs_that_fit = bits == 4 ? 8 : bits == 5 ? 4 : 2;
+
+constexpr int64_t panel_bytes = (byte_columns + spare_columns) * (sums_pairs ? 2 : 1) * panel_rows;
+constexpr int64_t scale_stride = byte_columns / 16 * 2 + lanes;  // of unpacked scales, at most one pair for 16 values
+
+/// Stores value 4i to 4i + 3 of `lanes` rows.
+template <int bits>
+inline void store_four(uint8_t* panel, int64_t i, I32 four) {
+  if constexpr (as_words<bits>) {
+    I32 words[2];
+    widen_bytes(four, words);
+    for (int half = 0; half < 2; ++half) istore(panel + (2 * i + half) * panel_rows * 4, words[half]);
+  } else {
+    istore(panel + i * panel_rows * 4, bits == 8 ? bits_flipped(four, iset1(-0x7f7f7f80)) : four);  // 0x80808080
+  }
+}
+
+/// Columns [column, column + columns) of weight rows [first, first + rows), rows <= panel_rows: the panel's values
+/// [columns / 4, panel_rows, 4] (words: [columns / 2, panel_rows, 2]) and its scales [groups, 2, panel_rows]. `scales`
+/// is scratch.
+template <class Block, int group, int bits>
+void build_panel(const WeightRows& w, int64_t first, int64_t rows, int64_t column, int64_t columns, float* scales,
+                 uint8_t* panel, float* panel_scales) {
   constexpr int64_t pairs_per_block = Block::values / group * 2;
+  const int64_t blocks = columns / Block::values;
   for (int64_t vector = 0; vector < panel_vectors; ++vector) {
+    const Block* starts[lanes];
     for (int64_t lane = 0; lane < lanes; ++lane) {
       // Rows past the end repeat the last one; their results are not stored.
       const int64_t source = first + smaller(vector * lanes + lane, rows - 1);
       const Block* block = reinterpret_cast<const Block*>(w.data + source * w.row_bytes) + column / Block::values;
       // The memory sees short pieces of many rows, which it does not foresee: ask for the next run of columns now.
       const auto* next = reinterpret_cast<const char*>(
-          column + columns < w.columns ? block + columns / Block::values
+          column + columns < w.columns ? block + blocks
                                        : reinterpret_cast<const Block*>(w.data + (source + rows) * w.row_bytes));
-      for (int64_t i = 0; i < columns / Block::values * static_cast<int64_t>(sizeof(Block)); i += 64)
-        __builtin_prefetch(next + i, 0, 2);
-      for (int64_t b = 0; b < columns / Block::values; ++b)
-        unpack(block[b], unpacked + lane * byte_stride + b * Block::values,
-               scales + lane * scale_stride + b * pairs_per_block);
+      for (int64_t i = 0; i < blocks * static_cast<int64_t>(sizeof(Block)); i += 64) __builtin_prefetch(next + i, 0, 2);
+      for (int64_t b = 0; b < blocks; ++b)
+        unpack_scales(block[b], scales + lane * scale_stride + b * pairs_per_block);
+      starts[lane] = block;
     }
-    for (int64_t i = 0; i < columns; i += 4 * lanes)
-      transpose_words(unpacked + i, byte_stride, panel + i * panel_rows + vector * lanes * 4, panel_rows * 4);
+    uint8_t* values = panel + vector * lanes * 4;
+    for (int64_t at = 0; at < columns; at += 256) {
+      interleave_256(starts, smaller(8, (columns - at) / 32),
+                     [&](int64_t i, I32 four) { store_four<bits>(values, at / 4 + i, four); });
+      for (const Block*& start : starts) start += 256 / Block::values;
+    }
     for (int64_t i = 0; i < columns / group * 2; i += lanes)
       transpose_words(reinterpret_cast<const uint8_t*>(scales + i), scale_stride * 4,
                       reinterpret_cast<uint8_t*>(panel_scales + i * panel_rows + vector * lanes), panel_rows * 4);
   }
 }
 
+/// The 4 bytes at p in every lane.
+inline I32 broadcast_four(const int8_t* p) {
+  int32_t word;
+  __builtin_memcpy(&word, p, 4);
+  return iset1(word);
+}
+
 /// sums[r] += one group of panel weights times the same group of row r of x.
-template <int rows, int group, bool wide>
+template <int rows, int group, int bits>
 inline void dot_group(const uint8_t* weights, const RowPointers<const int8_t, rows>& x, int64_t at,
                       I32 (&sums)[rows][panel_vectors]) {
-  for (int i = 0; i < group / 4; ++i) {
-    I32 panel_bytes[panel_vectors];
-    for (int v = 0; v < panel_vectors; ++v) panel_bytes[v] = iload(weights + (i * panel_rows + v * lanes) * 4);
-    for (int r = 0; r < rows; ++r) {
-      int32_t word;
-      __builtin_memcpy(&word, x[r] + at + 4 * i, 4);
-      const I32 four = iset1(word);
-      for (int v = 0; v < panel_vectors; ++v) sums[r][v] = dot4<wide>(sums[r][v], panel_bytes[v], four);
+  constexpr int steps = group * value_bytes<bits> / 4;
+  constexpr int run = sums_pairs && bits < 8 ? (pairs_that_fit<bits> < steps ? pairs_that_fit<bits> : steps) : 1;
+  for (int i = 0; i < steps; i += run) {
+    I32 pairs[rows][panel_vectors];
+#pragma GCC unroll 8
+    for (int step = 0; step < run; ++step) {
+      I32 panel_values[panel_vectors];
+      for (int v = 0; v < panel_vectors; ++v)
+        panel_values[v] = iload(weights + ((i + step) * panel_rows + v * lanes) * 4);
+      for (int r = 0; r < rows; ++r) {
+        const I32 four = broadcast_four(x[r] + at * value_bytes<bits> + 4 * (i + step));
+        for (int v = 0; v < panel_vectors; ++v) {
+          if constexpr (!sums_pairs) {
+            sums[r][v] = dot4(sums[r][v], panel_values[v], four);
+          } else if constexpr (as_words<bits>) {
+            sums[r][v] = iadd_in_order(sums[r][v], multiply_words(panel_values[v], four));
+          } else {
+            const I32 products = multiply_bytes(panel_values[v], four);
+            pairs[r][v] = step == 0 ? products : add_words(pairs[r][v], products);
+          }
+        }
+      }
     }
+    if constexpr (sums_pairs && bits < 8)
+      for (int r = 0; r < rows; ++r)
+        for (int v = 0; v < panel_vectors; ++v)
+          sums[r][v] = iadd(sums[r][v], multiply_words(pairs[r][v], iset1(0x00010001)));
   }
 }
 
 /// Adds `groups` groups, from `column` on, to totals [rows, panel_rows].
-template <int rows, int group, bool wide, bool has_offset>
+template <int rows, int group, int bits, bool has_offset>
 void multiply_panel(const uint8_t* panel, const float* panel_scales, const ActivationsQ8& x, int64_t first_row,
                     int64_t column, int64_t groups, float* totals_of_rows) {
   const int64_t first_group = column / group;
-  const RowPointers<const int8_t, rows> values(x.values + column, x.padded_columns, x.order, first_row);
+  constexpr bool has_zero_point = !has_offset && !as_words<bits>;
+  const int8_t* rounded = as_words<bits> ? reinterpret_cast<const int8_t*>(x.words) : x.values;
+  const RowPointers<const int8_t, rows> values(rounded + column * value_bytes<bits>,
+                                               x.padded_columns * value_bytes<bits>, x.order, first_row);
   const RowPointers<const float, rows> scales(x.scales + first_group * 2, x.padded_groups * 2, x.order, first_row);
   const RowPointers<const int32_t, rows> corrections(x.group_corrections + first_group * 2, x.padded_groups * 2,
                                                      x.order, first_row);
@@ -111,8 +169,8 @@ void multiply_panel(const uint8_t* panel, const float* panel_scales, const Activ
     const float* weight_scales = panel_scales + g * 2 * panel_rows;
     I32 sums[rows][panel_vectors];
     for (int r = 0; r < rows; ++r)
-      for (int v = 0; v < panel_vectors; ++v) sums[r][v] = has_offset ? izero() : iset1(corrections[r][2 * g]);
-    dot_group<rows, group, wide>(panel + g * group * panel_rows, values, g * group, sums);
+      for (int v = 0; v < panel_vectors; ++v) sums[r][v] = has_zero_point ? iset1(corrections[r][2 * g]) : izero();
+    dot_group<rows, group, bits>(panel + g * group * value_bytes<bits> * panel_rows, values, g * group, sums);
     for (int v = 0; v < panel_vectors; ++v) {
       const F32 scale = load(weight_scales + v * lanes);
       for (int r = 0; r < rows; ++r)
@@ -128,7 +186,7 @@ void multiply_panel(const uint8_t* panel, const float* panel_scales, const Activ
 }
 
 /// Adds one group's residuals, in parts, to the totals of rows[0..count) of the product.
-template <int count, int group, bool wide>
+template <int count, int group, int bits>
 void refine_rows(const uint8_t* weights, const float* weight_scales, const ActivationsQ8& x, const int32_t* rows,
                  int64_t g, float* totals) {
   int32_t sources[count];
@@ -139,7 +197,7 @@ void refine_rows(const uint8_t* weights, const float* weight_scales, const Activ
     const I32 correction = iset1(x.group_corrections[(sources[r] * x.padded_groups + g) * 2 + 1]);
     for (int v = 0; v < panel_vectors; ++v) sums[r][v] = correction;
   }
-  dot_group<count, group, wide>(weights, residuals, 0, sums);
+  dot_group<count, group, bits>(weights, residuals, 0, sums);
   for (int v = 0; v < panel_vectors; ++v) {
     const F32 scale = load(weight_scales + v * lanes) * set1(1.0f / residual_parts);
     for (int r = 0; r < count; ++r) {
@@ -152,7 +210,7 @@ void refine_rows(const uint8_t* weights, const float* weight_scales, const Activ
 
 /// Adds what the rounding of refined groups left over: weights times residuals. Group after group, for the rows that
 /// are refined there. `lists` [groups, rows of x] is scratch.
-template <int group, bool wide>
+template <int group, int bits>
 void refine_panel(const uint8_t* panel, const float* panel_scales, const ActivationsQ8& x, int64_t column,
                   int64_t groups, int32_t* lists, float* totals) {
   const int64_t first_group = column / group;
@@ -171,38 +229,38 @@ void refine_panel(const uint8_t* panel, const float* panel_scales, const Activat
     const uint8_t* weights = panel + g * group * panel_rows;
     const float* scales = panel_scales + g * 2 * panel_rows;
     for_each_tile(counts[g], [&]<int rows>(int64_t i) {
-      refine_rows<rows, group, wide>(weights, scales, x, lists + g * x.rows + i, first_group + g, totals);
+      refine_rows<rows, group, bits>(weights, scales, x, lists + g * x.rows + i, first_group + g, totals);
     });
   }
 }
 
-template <class Block, int group, bool wide, bool has_offset>
+template <class Block, int group, int bits, bool has_offset>
 void panel_of_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first, std::byte* scratch, float* totals) {
-  uint8_t* unpacked = reinterpret_cast<uint8_t*>(scratch);
-  uint8_t* panel = unpacked + lanes * byte_stride;
-  float* scales = reinterpret_cast<float*>(panel + panel_rows * byte_stride);
+  uint8_t* panel = reinterpret_cast<uint8_t*>(scratch);
+  float* scales = reinterpret_cast<float*>(panel + panel_bytes);
   float* panel_scales = scales + lanes * scale_stride;
   int32_t* lists = reinterpret_cast<int32_t*>(panel_scales + panel_rows * scale_stride);
   for (int64_t column = 0; column < w.columns; column += byte_columns) {
     const int64_t columns = smaller(byte_columns, w.columns - column);
-    build_panel<Block, group>(w, first, smaller(panel_rows, w.rows - first), column, columns, unpacked, scales, panel,
-                              panel_scales);
+    build_panel<Block, group, bits>(w, first, smaller(panel_rows, w.rows - first), column, columns, scales, panel,
+                                    panel_scales);
     for_each_tile(x.rows, [&]<int rows>(int64_t t) {
-      multiply_panel<rows, group, wide, has_offset>(panel, panel_scales, x, t, column, columns / group,
+      multiply_panel<rows, group, bits, has_offset>(panel, panel_scales, x, t, column, columns / group,
                                                     totals + t * panel_rows);
     });
-    refine_panel<group, wide>(panel, panel_scales, x, column, columns / group, lists, totals);
+    if constexpr (!as_words<bits>)
+      refine_panel<group, bits>(panel, panel_scales, x, column, columns / group, lists, totals);
   }
 }
 
 void panel_quantized(const WeightRows& w, const ActivationsQ8& x, int64_t first, std::byte* scratch, float* totals) {
   switch (w.type) {
-    case DType::q4_0: return panel_of_blocks<BlockQ4_0, 32, false, false>(w, x, first, scratch, totals);
-    case DType::q4_1: return panel_of_blocks<BlockQ4_1, 32, false, true>(w, x, first, scratch, totals);
-    case DType::q8_0: return panel_of_blocks<BlockQ8_0, 32, true, false>(w, x, first, scratch, totals);
-    case DType::q4_k: return panel_of_blocks<BlockQ4_K, 32, false, true>(w, x, first, scratch, totals);
-    case DType::q5_k: return panel_of_blocks<BlockQ5_K, 32, false, true>(w, x, first, scratch, totals);
-    case DType::q6_k: return panel_of_blocks<BlockQ6_K, 16, false, false>(w, x, first, scratch, totals);
+    case DType::q4_0: return panel_of_blocks<BlockQ4_0, 32, 4, false>(w, x, first, scratch, totals);
+    case DType::q4_1: return panel_of_blocks<BlockQ4_1, 32, 4, true>(w, x, first, scratch, totals);
+    case DType::q8_0: return panel_of_blocks<BlockQ8_0, 32, 8, false>(w, x, first, scratch, totals);
+    case DType::q4_k: return panel_of_blocks<BlockQ4_K, 32, 4, true>(w, x, first, scratch, totals);
+    case DType::q5_k: return panel_of_blocks<BlockQ5_K, 32, 5, true>(w, x, first, scratch, totals);
+    case DType::q6_k: return panel_of_blocks<BlockQ6_K, 16, 6, false>(w, x, first, scratch, totals);
     default: return;
   }
 }
@@ -259,7 +317,7 @@ void panel_float(const WeightRows& w, const float* x, const int32_t* order, int6
 }
 
 int64_t panel_scratch_bytes(int64_t x_rows) {
-  const int64_t bytes = (lanes + panel_rows) * (byte_stride + scale_stride * 4) + byte_columns / 16 * x_rows * 4;
+  const int64_t bytes = panel_bytes + (lanes + panel_rows) * scale_stride * 4 + byte_columns / 16 * x_rows * 4;
   const int64_t floats = (lanes + panel_rows) * (float_columns + spare_columns) * 4;
   return ((bytes > floats ? bytes : floats) + 63) / 64 * 64;
 }

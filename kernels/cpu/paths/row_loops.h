@@ -104,12 +104,59 @@ constexpr float standing_out = 8.0f;
 
 /// The sums of each four of 64 values.
 inline void sum_fours(const int8_t* values, int32_t* sums) {
-  for (int i = 0; i < 16; i += lanes) istore(sums + i, dot4<false>(izero(), iset1(0x01010101), iload(values + 4 * i)));
+  for (int i = 0; i < 16; i += lanes) istore(sums + i, dot4(izero(), iset1(0x01010101), iload(values + 4 * i)));
+}
+
+/// The mean size of a row, times `standing_out`.
+inline float size_that_stands_out(const float* x, int64_t columns) {
+  F32 size = zero();
+  for (int64_t i = 0; i < columns; i += lanes) size = size + absolute(load(x + i));
+  return sum(size) * (standing_out / static_cast<float>(columns));
+}
+
+/// 32 values: their largest size and, divided by a 127th of it, their rounded quotients and, if the largest is above
+/// `limit`, what is left over, in 128ths.
+struct RoundedBlock {
+  float largest;
+  I32 values[32 / lanes], residuals[32 / lanes];
+};
+inline void round_block(const float* x, float limit, RoundedBlock& out) {
+  F32 v[32 / lanes], largest_lanes = zero();
+  for (int i = 0; i < 32 / lanes; ++i) {
+    v[i] = load(x + i * lanes);
+    largest_lanes = max(largest_lanes, absolute(v[i]));
+  }
+  out.largest = maximum(largest_lanes);
+  // Below this all is zero; the bound also keeps 127 / largest finite.
+  const F32 inverse = set1(out.largest > 1e-30f ? 127.0f / out.largest : 0.0f);
+  for (int i = 0; i < 32 / lanes; ++i) out.values[i] = round_to_i32(v[i] * inverse);
+  for (int i = 0; i < 32 / lanes; ++i)
+    out.residuals[i] = out.largest > limit
+                           ? round_to_i32(fma(v[i], inverse, zero() - to_f32(out.values[i])) * set1(residual_parts))
+                           : izero();
+}
+
+void quantize_row_to_words(const float* x, int64_t columns, int64_t row, const ActivationsQ8& out) {
+  int16_t* words = out.words + row * out.padded_columns;
+  float* scales = out.scales + row * out.padded_groups * 2;
+  __builtin_memset(out.refined + row * (out.padded_groups / 8), 0, static_cast<size_t>(out.padded_groups / 8));
+  for (int64_t block = 0; block < columns / 32; ++block) {
+    RoundedBlock rounded;
+    round_block(x + block * 32, -1.0f, rounded);
+    for (int i = 0; i < 32 / lanes; ++i)
+      rounded.values[i] = iadd(shift_left_7(rounded.values[i]), rounded.residuals[i]);
+    store_as_i16(words + block * 32, rounded.values);
+    scales[2 * block] = rounded.largest / (127.0f * residual_parts);
+    scales[2 * block + 1] = 0;
+  }
+  __builtin_memset(words + columns, 0, static_cast<size_t>(out.padded_columns - columns) * 2);
+  __builtin_memset(scales + columns / 16, 0, static_cast<size_t>(out.padded_groups - columns / 32) * 8);
 }
 
 /// Rounds in blocks of 32: scale = largest / 127, value = round(x * (127 / largest)), ties to even; in a refined block
 /// residual = round(128 * (x * (127 / largest) - value)). A scale serves one or two groups of the weights.
 void quantize_row(const float* x, int64_t columns, int64_t row, const ActivationsQ8& out) {
+  if (out.words != nullptr) return quantize_row_to_words(x, columns, row, out);
   const int64_t padded = out.padded_columns, groups = out.padded_groups, groups_per_block = 32 / out.group;
   int8_t* values = out.values + row * padded;
   int8_t* residuals = out.residuals + row * padded;
@@ -119,33 +166,17 @@ void quantize_row(const float* x, int64_t columns, int64_t row, const Activation
   int32_t* lane_corrections = out.lane_corrections + row * (padded / 4);
   __builtin_memset(refined, 0, static_cast<size_t>(groups / 8));
 
-  F32 size = zero();
-  for (int64_t i = 0; i < columns; i += lanes) size = size + absolute(load(x + i));
-  const float limit = sum(size) * (standing_out / static_cast<float>(columns));
+  const float limit = size_that_stands_out(x, columns);
   for (int64_t block = 0; block < columns / 32; ++block) {
-    F32 v[32 / lanes];
-    F32 largest_lanes = zero();
-    for (int i = 0; i < 32 / lanes; ++i) {
-      v[i] = load(x + block * 32 + i * lanes);
-      largest_lanes = max(largest_lanes, absolute(v[i]));
-    }
-    const float largest = maximum(largest_lanes);
-    // Below this all is zero; the bound also keeps 127 / largest finite.
-    const F32 inverse = set1(largest > 1e-30f ? 127.0f / largest : 0.0f);
-    I32 rounded[32 / lanes];
-    for (int i = 0; i < 32 / lanes; ++i) rounded[i] = round_to_i32(v[i] * inverse);
-    store_as_i8(values + block * 32, rounded);
-    if (largest > limit) {
-      for (int i = 0; i < 32 / lanes; ++i)
-        rounded[i] = round_to_i32(fma(v[i], inverse, zero() - to_f32(rounded[i])) * set1(residual_parts));
+    RoundedBlock rounded;
+    round_block(x + block * 32, limit, rounded);
+    store_as_i8(values + block * 32, rounded.values);
+    if (rounded.largest > limit)
       for (int64_t group = block * groups_per_block; group < (block + 1) * groups_per_block; ++group)
         refined[group / 8] = static_cast<uint8_t>(refined[group / 8] | 1u << group % 8);
-    } else {
-      for (int i = 0; i < 32 / lanes; ++i) rounded[i] = izero();
-    }
-    store_as_i8(residuals + block * 32, rounded);
+    store_as_i8(residuals + block * 32, rounded.residuals);
     for (int64_t part = 0; part < groups_per_block; ++part)
-      scales[2 * (block * groups_per_block + part)] = largest / 127.0f;
+      scales[2 * (block * groups_per_block + part)] = rounded.largest / 127.0f;
   }
   const int64_t filled = columns / out.group;
   __builtin_memset(values + columns, 0, static_cast<size_t>(padded - columns));

@@ -30,7 +30,7 @@ double multiply_peak_i8(int64_t rounds, int32_t* sink) {
   for (int i = 0; i < chains; ++i) sums[i] = iset1(i);
   const I32 a = iset1(*sink & 0x03030303), b = iset1(0x01010101);
   for (int64_t round = 0; round < rounds; ++round)
-    for (int i = 0; i < chains; ++i) sums[i] = dot4<false>(sums[i], a, b);
+    for (int i = 0; i < chains; ++i) sums[i] = dot4(sums[i], a, b);
   I32 total = izero();
   for (int i = 0; i < chains; ++i) total = iadd(total, sums[i]);
   int32_t parts[lanes];
@@ -48,6 +48,7 @@ float read_stream(const float* x, int64_t n) {
 
 constexpr InnerLoops table() {
   return {panel_rows,
+          sums_pairs,
           rms_norm_row,
           gated_rms_norm_row,
           l2_norm_row,

@@ -1,5 +1,5 @@
 // From the blocks of a weight row to one form for all quantized types: w = scale * (byte - zero_point) + offset per
-// group of 32 values (Q6_K: 16), bytes unsigned and in order. Types without a minimum have a zero point and no offset;
+// group of 32 values (Q6_K: 16), bytes unsigned (Q8_0 as words: signed) and in order. Types without a minimum have a zero point and no offset;
 // types with one have an offset and zero point 0.
 #pragma once
 
@@ -11,22 +11,19 @@
 namespace lectern::kernels::cpu {
 namespace {
 
-// Each unpack writes Block::values bytes and, for each group, {scale, offset}.
+// unpack_scales: {scale, offset} of each group of a block.
 
-inline void unpack(const BlockQ4_0& block, uint8_t* out, float* scales) {
-  store_bytes(out, nibbles_of_16(block.q));
+inline void unpack_scales(const BlockQ4_0& block, float* scales) {
   store_halves(scales, block.d);
 }
 
-inline void unpack(const BlockQ4_1& block, uint8_t* out, float* scales) {
-  store_bytes(out, nibbles_of_16(block.q));
+inline void unpack_scales(const BlockQ4_1& block, float* scales) {
   uint32_t both_scales;
   __builtin_memcpy(&both_scales, &block, 4);
   store_halves(scales, both_scales);
 }
 
-inline void unpack(const BlockQ8_0& block, uint8_t* out, float* scales) {
-  store_bytes(out, flipped(load_bytes(block.q), bytes(0x80)));
+inline void unpack_scales(const BlockQ8_0& block, float* scales) {
   store_halves(scales, block.d);
 }
 
@@ -51,42 +48,20 @@ inline void unpack_k_pairs(const uint8_t* packed, float d, float dmin, F32x8 (&o
   for (F32x8& part : out) part = part * factors;
 }
 
-inline void unpack_k_scales(const uint8_t* packed, float d, float dmin, float* scales) {
+template <class Block>
+inline void unpack_k_scales(const Block& block, float* scales) {
   F32x8 pairs[2];
-  unpack_k_pairs(packed, d, dmin, pairs);
+  unpack_k_pairs(block.scales, half_to_f32(block.d), half_to_f32(block.dmin), pairs);
   __builtin_memcpy(scales, pairs, 64);
 }
-
-inline void unpack(const BlockQ4_K& block, uint8_t* out, float* scales) {
-  for (int pair = 0; pair < 4; ++pair) {
-    const U8x32 q = load_bytes(block.q + 32 * pair);
-    store_bytes(out + 64 * pair, both(q, bytes(15)));
-    store_bytes(out + 64 * pair + 32, both(shift_right<4>(q), bytes(15)));
-  }
-  unpack_k_scales(block.scales, half_to_f32(block.d), half_to_f32(block.dmin), scales);
+inline void unpack_scales(const BlockQ4_K& block, float* scales) {
+  unpack_k_scales(block, scales);
+}
+inline void unpack_scales(const BlockQ5_K& block, float* scales) {
+  unpack_k_scales(block, scales);
 }
 
-inline void unpack(const BlockQ5_K& block, uint8_t* out, float* scales) {
-  U8x32 high = load_bytes(block.high);  // bit 0 belongs to the group at hand
-  for (int pair = 0; pair < 4; ++pair) {
-    const U8x32 q = load_bytes(block.q + 32 * pair);
-    store_bytes(out + 64 * pair, either(both(q, bytes(15)), both(shift_left<4>(high), bytes(16))));
-    store_bytes(out + 64 * pair + 32, either(both(shift_right<4>(q), bytes(15)), both(shift_left<3>(high), bytes(16))));
-    high = shift_right<2>(high);  // what comes over from the next byte is never looked at
-  }
-  unpack_k_scales(block.scales, half_to_f32(block.d), half_to_f32(block.dmin), scales);
-}
-
-inline void unpack(const BlockQ6_K& block, uint8_t* out, float* scales) {
-  for (int half = 0; half < 2; ++half) {
-    const U8x32 low0 = load_bytes(block.low + 64 * half), low1 = load_bytes(block.low + 64 * half + 32);
-    const U8x32 high = load_bytes(block.high + 32 * half);
-    uint8_t* to = out + 128 * half;
-    store_bytes(to, either(both(low0, bytes(15)), both(shift_left<4>(high), bytes(0x30))));
-    store_bytes(to + 32, either(both(low1, bytes(15)), both(shift_left<2>(high), bytes(0x30))));
-    store_bytes(to + 64, either(both(shift_right<4>(low0), bytes(15)), both(high, bytes(0x30))));
-    store_bytes(to + 96, either(both(shift_right<4>(low1), bytes(15)), both(shift_right<2>(high), bytes(0x30))));
-  }
+inline void unpack_scales(const BlockQ6_K& block, float* scales) {
   const F32x8 d = set8(half_to_f32(block.d)), none = set8(0.0f);
   for (int half = 0; half < 2; ++half) {
     F32x8 pairs[2];
@@ -95,16 +70,114 @@ inline void unpack(const BlockQ6_K& block, uint8_t* out, float* scales) {
   }
 }
 
-// The same in registers: 32 bytes, and scales as lanes.
+// interleave_256: 256 values of `lanes` rows, a vector holding the same four of each row: put(i, v) for values 4i to 4i
+// + 3. The packed bytes are transposed first and taken apart afterwards, which moves half the data that unpacked ones
+// would. Blocks of a row follow each other; `pieces` (at most 8) are the 32 values of each that there are.
+
+template <class Block>
+using BlockRows = const Block* const (&)[lanes];
+
+/// 32 bytes of each row, from `member` of its block on.
+template <class Block, class Member>
+inline void transpose_bytes(BlockRows<Block> rows, Member member, I32 (&out)[8]) {
+  U8x32 bytes_of_rows[lanes];
+  for (int i = 0; i < lanes; ++i) bytes_of_rows[i] = load_bytes(member(*rows[i]));
+  transpose_eight(bytes_of_rows, out);
+}
+
+/// Q4_0 and Q4_1: two blocks at a time; values 0..15 are the low nibbles of a block's 16 bytes.
+template <class Block, class Put>
+inline void interleave_nibbles(BlockRows<Block> rows, int64_t pieces, Put put) {
+  const I32 low = iset1(0x0f0f0f0f);
+  for (int64_t piece = 0; piece < pieces; piece += 2) {
+    const int64_t second = piece + 1 < pieces ? piece + 1 : piece;  // past the end: this one again, which nobody reads
+    U8x32 two[lanes];
+    for (int i = 0; i < lanes; ++i) two[i] = join_16(rows[i][piece].q, rows[i][second].q);
+    I32 words[8];
+    transpose_eight(two, words);
+    for (int w = 0; w < 8; ++w) {
+      const int64_t at = (piece + w / 4) * 8 + w % 4;
+      put(at, bits_of(words[w], low));
+      put(at + 4, bits_of(shift_bytes_right<4>(words[w]), low));
+    }
+  }
+}
+template <class Put>
+inline void interleave_256(BlockRows<BlockQ4_0> rows, int64_t pieces, Put put) {
+  interleave_nibbles<BlockQ4_0>(rows, pieces, put);
+}
+template <class Put>
+inline void interleave_256(BlockRows<BlockQ4_1> rows, int64_t pieces, Put put) {
+  interleave_nibbles<BlockQ4_1>(rows, pieces, put);
+}
+
+/// Signed, as they are.
+template <class Put>
+inline void interleave_256(BlockRows<BlockQ8_0> rows, int64_t pieces, Put put) {
+  for (int64_t piece = 0; piece < pieces; ++piece) {
+    I32 words[8];
+    transpose_bytes<BlockQ8_0>(rows, [&](const BlockQ8_0& block) { return (&block)[piece].q; }, words);
+    for (int w = 0; w < 8; ++w) put(piece * 8 + w, words[w]);
+  }
+}
+
+template <class Put>
+inline void interleave_256(BlockRows<BlockQ4_K> rows, int64_t, Put put) {
+  const I32 low = iset1(0x0f0f0f0f);
+  for (int64_t pair = 0; pair < 4; ++pair) {
+    I32 words[8];
+    transpose_bytes<BlockQ4_K>(rows, [&](const BlockQ4_K& block) { return block.q + 32 * pair; }, words);
+    for (int w = 0; w < 8; ++w) {
+      put(pair * 16 + w, bits_of(words[w], low));
+      put(pair * 16 + 8 + w, bits_of(shift_bytes_right<4>(words[w]), low));
+    }
+  }
+}
+
+template <class Put>
+inline void interleave_256(BlockRows<BlockQ5_K> rows, int64_t, Put put) {
+  const I32 low = iset1(0x0f0f0f0f), fifth = iset1(0x10101010);
+  I32 high[8];  // bit 0 belongs to the group at hand
+  transpose_bytes<BlockQ5_K>(rows, [](const BlockQ5_K& block) { return block.high; }, high);
+  for (int64_t pair = 0; pair < 4; ++pair) {
+    I32 words[8];
+    transpose_bytes<BlockQ5_K>(rows, [&](const BlockQ5_K& block) { return block.q + 32 * pair; }, words);
+    for (int w = 0; w < 8; ++w) {
+      put(pair * 16 + w, bits_of_either(bits_of(words[w], low), bits_of(shift_bytes_left<4>(high[w]), fifth)));
+      put(pair * 16 + 8 + w, bits_of_either(bits_of(shift_bytes_right<4>(words[w]), low),
+                                            bits_of(shift_bytes_left<3>(high[w]), fifth)));
+      high[w] = shift_bytes_right<2>(high[w]);  // what comes over from the next byte is never looked at
+    }
+  }
+}
+
+template <class Put>
+inline void interleave_256(BlockRows<BlockQ6_K> rows, int64_t, Put put) {
+  const I32 low = iset1(0x0f0f0f0f), top = iset1(0x30303030);
+  for (int64_t half = 0; half < 2; ++half) {
+    I32 high[8];
+    transpose_bytes<BlockQ6_K>(rows, [&](const BlockQ6_K& block) { return block.high + 32 * half; }, high);
+    for (int64_t part = 0; part < 2; ++part) {  // quarters `part` and `part` + 2
+      I32 words[8];
+      transpose_bytes<BlockQ6_K>(rows, [&](const BlockQ6_K& block) { return block.low + 64 * half + 32 * part; }, words);
+      for (int w = 0; w < 8; ++w) {
+        const I32 lower = part == 0 ? shift_bytes_left<4>(high[w]) : shift_bytes_left<2>(high[w]);
+        const I32 upper = part == 0 ? high[w] : shift_bytes_right<2>(high[w]);
+        const int64_t at = half * 32 + part * 8 + w;
+        put(at, bits_of_either(bits_of(words[w], low), bits_of(lower, top)));
+        put(at + 16, bits_of_either(bits_of(shift_bytes_right<4>(words[w]), low), bits_of(upper, top)));
+      }
+    }
+  }
+}
+
+// One row in registers: 32 bytes, and scales as lanes.
 
 inline U8x32 unpacked_bytes(const BlockQ4_0& block) {
   return nibbles_of_16(block.q);
 }
 inline U8x32 unpacked_bytes(const BlockQ4_1& block) {
   return nibbles_of_16(block.q);
-}
-inline U8x32 unpacked_bytes(const BlockQ8_0& block) {
-  return flipped(load_bytes(block.q), bytes(0x80));
 }
 
 /// Lanes 0 and 1: scale and offset.

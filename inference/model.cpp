@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "inference/weight_packing.h"
 #include "kernels/device.h"
 #include "kernels/error.h"
 
@@ -21,7 +22,9 @@ Weights load_what_fits(const ModelSource& source, const ModelConfig& config) {
     throw Error(ErrorKind::out_of_memory, source.name() + ": its weights take " +
                                               std::to_string((bytes.mapped + bytes.owned) >> 20) + " MiB; only " +
                                               std::to_string(*available >> 20) + " are free; use a smaller model");
-  return source.load_weights(config);
+  Weights weights = source.load_weights(config);
+  pack_weights(weights);
+  return weights;
 }
 
 }  // namespace

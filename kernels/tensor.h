@@ -30,6 +30,7 @@ struct BasicTensor {
   DType type = DType::f32;
   int rank = 0;
   std::array<std::int64_t, 4> shape{};  // shape[0..rank)
+  bool packed = false;                  // quantized weights whose rows are packed (cpu/packed_rows.h)
 
   BasicTensor() = default;
   template <class T>
@@ -40,7 +41,7 @@ struct BasicTensor {
   }
   template <class Other>
   BasicTensor(const BasicTensor<Other>& other)  // Tensor -> ConstTensor
-      : data(other.data), type(other.type), rank(other.rank), shape(other.shape) {}
+      : data(other.data), type(other.type), rank(other.rank), shape(other.shape), packed(other.packed) {}
 
   std::int64_t dim(int axis) const { return shape[static_cast<std::size_t>(axis)]; }
   /// The last axis.

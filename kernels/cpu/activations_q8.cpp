@@ -25,9 +25,9 @@ Rounding panel_rounding(const InnerLoops& loops, DType type) {
   return {type == DType::q6_k ? 16 : 32, zero_point(type)};
 }
 
-Rounding row_rounding(const InnerLoops&, DType type) {
+Rounding row_rounding(const InnerLoops& loops, DType type) {
   if (type == DType::q8_0) return {32, 0, true};
-  return {32, zero_point(type)};
+  return panel_rounding(loops, type);
 }
 
 ActivationsQ8 round_activations(Stream& stream, ConstTensor x, Rounding rounding, ScratchUse use) {
@@ -39,8 +39,7 @@ ActivationsQ8 round_activations(Stream& stream, ConstTensor x, Rounding rounding
   out.padded_columns = (columns + 63) / 64 * 64;
   out.padded_groups = (columns / out.group + 7) / 8 * 8;
   const std::int64_t elements = rows * out.padded_columns, groups = rows * out.padded_groups;
-  std::byte* memory =
-      stream.scratch().shared(use, elements * (rounding.words ? 2 : 3) + groups * (rounding.words ? 8 : 16) + groups / 8);
+  std::byte* memory = stream.scratch().shared(use, elements * 2 + groups * (rounding.words ? 8 : 16) + groups / 8);
   const auto take = [&](std::int64_t bytes) {
     std::byte* part = memory;
     memory += bytes;
@@ -51,7 +50,6 @@ ActivationsQ8 round_activations(Stream& stream, ConstTensor x, Rounding rounding
   } else {
     out.values = reinterpret_cast<std::int8_t*>(take(elements));
     out.residuals = reinterpret_cast<std::int8_t*>(take(elements));
-    out.lane_corrections = reinterpret_cast<std::int32_t*>(take(elements));
     out.group_corrections = reinterpret_cast<std::int32_t*>(take(groups * 8));
   }
   out.scales = reinterpret_cast<float*>(take(groups * 8));
@@ -73,7 +71,6 @@ ActivationsQ8 rows_of(const ActivationsQ8& x, std::int64_t first, std::int64_t c
   } else {
     part.values += first * x.padded_columns;
     part.residuals += first * x.padded_columns;
-    part.lane_corrections += first * x.padded_columns / 4;
     part.group_corrections += first * x.padded_groups * 2;
   }
   part.scales += first * x.padded_groups * 2;

@@ -16,8 +16,8 @@ struct Rounding {
 };
 /// For panels (matmul). Only of quantized types.
 Rounding panel_rounding(const InnerLoops& loops, DType type);
-/// For single rows (matvec), whose sums are of 32 values for all types. Weights of 8 bits meet words on every path: what
-/// that costs hides behind the memory they come from.
+/// For single rows (matvec). Weights of 8 bits meet words on every path: what that costs hides behind the memory they
+/// come from.
 Rounding row_rounding(const InnerLoops& loops, DType type);
 
 /// Rounds x [T, K] f32 in blocks of 32 values: scale = max|x| / 127, q = round(x * (127 / max|x|)), ties to even. The

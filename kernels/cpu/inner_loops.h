@@ -9,13 +9,14 @@
 
 namespace lectern::kernels::cpu {
 
-/// Rows of a weight matrix [rows, columns] of any type.
+/// Rows of a weight matrix [rows, columns] of any type. Packed ones (packed_rows.h) begin and end with a pack.
 struct WeightRows {
   const std::byte* data;
   DType type;
   std::int64_t rows;
   std::int64_t columns;
   std::int64_t row_bytes;
+  bool packed;
 };
 
 /// Activations rounded to 8 bits, or to 15 where a group is refined (activations_q8.h): x = scale * (value + residual /
@@ -34,7 +35,6 @@ struct ActivationsQ8 {
   std::uint8_t* refined;            // [T, Gp / 8]: bit g % 8 of byte g / 8: group g has residuals
   float* scales;                    // [T, Gp, 2]: scale, scale * sum of the group's values and residuals / 128
   std::int32_t* group_corrections;  // [T, Gp, 2]: -zero_point * sum of the group's values, and of its residuals
-  std::int32_t* lane_corrections;   // [T, Kp / 4]: -zero_point * sum of each four values
 };
 
 /// A residual is so many parts of a value. A power of two: results do not depend on whether residuals of zero were

@@ -4,19 +4,20 @@
 #include <algorithm>
 
 #include "kernels/cpu/operations.h"
+#include "kernels/cpu/packed_rows.h"
 #include "kernels/cpu/products.h"
 
 namespace lectern::kernels::cpu {
 
 namespace {
-// A task is a run of weight rows of about this many bytes: less is not worth waking a thread.
+// A task is a run of whole packs of about this many bytes: less is not worth waking a thread.
 constexpr std::int64_t task_bytes = 16384;
 }  // namespace
 
 void matvec(Stream& stream, ConstTensor x, std::span<const Product> products) {
   const InnerLoops& loops = stream.loops();
   const auto run = [](const WeightRows& w) {
-    return std::max<std::int64_t>(1, task_bytes / std::max<std::int64_t>(1, w.row_bytes));
+    return (task_bytes / std::max<std::int64_t>(1, w.row_bytes) + pack_rows) / pack_rows * pack_rows;
   };
   const auto tasks = [&](const ConstTensor& w) { return (w.rows() + run(rows_of(w)) - 1) / run(rows_of(w)); };
   for (const ProductGroup& group : group_products(loops, products, row_rounding, tasks)) {

@@ -11,17 +11,23 @@
 #include <vector>
 
 #include "kernels/cpu/operations.h"
+#include "kernels/cpu/packed_rows.h"
 #include "kernels/cpu/products.h"
 
 namespace lectern::kernels::cpu {
 
 namespace {
 
-constexpr std::int64_t decode_rows = 32;  // weight rows of a task
+constexpr std::int64_t decode_rows = 2 * pack_rows;  // weight rows of a task
 
 WeightRows matrix_of(const ConstTensor& experts, std::int64_t expert) {
   const std::int64_t bytes = row_bytes(experts.type, experts.dim(2));
-  return {experts.data + expert * experts.dim(1) * bytes, experts.type, experts.dim(1), experts.dim(2), bytes};
+  return {experts.data + expert * experts.dim(1) * bytes,
+          experts.type,
+          experts.dim(1),
+          experts.dim(2),
+          bytes,
+          experts.packed};
 }
 
 /// The choices (token, i) by expert, then by token.

@@ -10,11 +10,11 @@
 namespace lectern::kernels::cpu {
 
 inline WeightRows rows_of(const ConstTensor& w) {
-  return {w.data, w.type, w.rows(), w.columns(), row_bytes(w.type, w.columns())};
+  return {w.data, w.type, w.rows(), w.columns(), row_bytes(w.type, w.columns()), w.packed};
 }
-/// Rows [first, first + count).
+/// Rows [first, first + count); of packed rows whole packs.
 inline WeightRows rows_of(const WeightRows& w, std::int64_t first, std::int64_t count) {
-  return {w.data + first * w.row_bytes, w.type, count, w.columns, w.row_bytes};
+  return {w.data + first * w.row_bytes, w.type, count, w.columns, w.row_bytes, w.packed};
 }
 
 /// Products that take the same rounding of x (none: f32), and their tasks end to end.

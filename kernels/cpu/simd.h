@@ -16,6 +16,9 @@
 #include "kernels/cpu/simd_generic.h"
 #endif
 
+/// For lambdas of inner loops, which g++ 12 calls as functions when they are long.
+#define LECTERN_INLINE __attribute__((always_inline))
+
 namespace lectern::kernels::cpu {
 namespace {
 

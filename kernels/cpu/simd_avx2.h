@@ -159,6 +159,55 @@ inline float maximum(F32 x) {
 inline I32 bits_of(I32 x, I32 mask) {
   return _mm256_and_si256(x, mask);
 }
+/// 16 bytes of each of 8 rows: out[w] holds their words w.
+inline void transpose_four(const uint8_t* const (&rows)[8], I32 (&out)[4]) {
+  __m256i two[4], pairs[4];  // rows i and i + 4
+  for (int i = 0; i < 4; ++i)
+    two[i] = _mm256_set_m128i(_mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[i + 4])),
+                              _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[i])));
+  for (int i = 0; i < 4; i += 2) {
+    pairs[i] = _mm256_unpacklo_epi32(two[i], two[i + 1]);
+    pairs[i + 1] = _mm256_unpackhi_epi32(two[i], two[i + 1]);
+  }
+  for (int i = 0; i < 2; ++i) {
+    out[2 * i] = _mm256_unpacklo_epi64(pairs[i], pairs[2 + i]);
+    out[2 * i + 1] = _mm256_unpackhi_epi64(pairs[i], pairs[2 + i]);
+  }
+}
+/// 16 bits of each row, as f32.
+inline F32 gather_halves(const uint8_t* const (&rows)[8]) {
+  __m128i halves = _mm_setzero_si128();
+  const auto half = [&](int i) {
+    int16_t bits;
+    __builtin_memcpy(&bits, rows[i], 2);
+    return bits;
+  };
+  halves = _mm_setr_epi16(half(0), half(1), half(2), half(3), half(4), half(5), half(6), half(7));
+  return _mm256_cvtph_ps(halves);
+}
+/// A word of each row.
+inline I32 gather_words(const uint8_t* const (&rows)[8]) {
+  const auto word = [&](int i) {
+    int32_t bits;
+    __builtin_memcpy(&bits, rows[i], 4);
+    return bits;
+  };
+  return _mm256_setr_epi32(word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7));
+}
+/// The low 16 bits of each lane, a half, as f32.
+inline F32 low_halves(I32 x) {
+  const __m256i low = _mm256_and_si256(x, _mm256_set1_epi32(0xffff));
+  return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi32(low, low), 0xd8)));
+}
+template <int bits>
+inline I32 shift_words_right(I32 x) {
+  return _mm256_srli_epi32(x, bits);
+}
+/// Byte `byte` of each lane, with its sign.
+template <int byte>
+inline I32 signed_byte(I32 x) {
+  return _mm256_srai_epi32(_mm256_slli_epi32(x, 24 - 8 * byte), 24);
+}
 inline I32 bits_flipped(I32 x, I32 mask) {
   return _mm256_xor_si256(x, mask);
 }
@@ -200,17 +249,16 @@ inline I32 iadd_in_order(I32 a, I32 b) {
 }
 /// The signed bytes 0, 1 of each four, then 2, 3, as words.
 inline void widen_bytes(I32 x, I32 (&out)[2]) {
-  const __m256i low = _mm256_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1, 0, -1, 1, -1, 4, -1,
-                                       5, -1, 8, -1, 9, -1, 12, -1, 13);
+  const __m256i low = _mm256_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1, 0, -1, 1, -1, 4,
+                                       -1, 5, -1, 8, -1, 9, -1, 12, -1, 13);
   const __m256i high = _mm256_add_epi8(low, _mm256_set1_epi16(0x0200));
   out[0] = _mm256_srai_epi16(_mm256_shuffle_epi8(x, low), 8);
   out[1] = _mm256_srai_epi16(_mm256_shuffle_epi8(x, high), 8);
 }
 inline void store_as_i16(int16_t* p, const I32 (&x)[4]) {
   for (int i = 0; i < 2; ++i)
-    _mm256_storeu_si256(
-        reinterpret_cast<__m256i*>(p + 16 * i),
-        _mm256_permute4x64_epi64(_mm256_packs_epi32(x[2 * i], x[2 * i + 1]), 0xd8));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 16 * i),
+                        _mm256_permute4x64_epi64(_mm256_packs_epi32(x[2 * i], x[2 * i + 1]), 0xd8));
 }
 
 inline I32 dot4(I32 acc, I32 u, I32 s) {

@@ -157,8 +157,7 @@ inline float maximum(F32 x) {
 /// 32 bytes of each of 16 rows: out[w] holds their words w.
 inline void transpose_eight(const __m256i (&rows)[16], I32 (&out)[8]) {
   __m512i both_halves[8], pairs[8], fours[8];  // rows i and i + 8 side by side
-  for (int i = 0; i < 8; ++i)
-    both_halves[i] = _mm512_inserti64x4(_mm512_castsi256_si512(rows[i]), rows[i + 8], 1);
+  for (int i = 0; i < 8; ++i) both_halves[i] = _mm512_inserti64x4(_mm512_castsi256_si512(rows[i]), rows[i + 8], 1);
   for (int i = 0; i < 8; i += 2) {
     pairs[i] = _mm512_unpacklo_epi32(both_halves[i], both_halves[i + 1]);
     pairs[i + 1] = _mm512_unpackhi_epi32(both_halves[i], both_halves[i + 1]);
@@ -169,7 +168,8 @@ inline void transpose_eight(const __m256i (&rows)[16], I32 (&out)[8]) {
     fours[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
     fours[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
   }
-  const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13), second = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+  const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13),
+                second = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
   for (int c = 0; c < 4; ++c) {
     out[c] = _mm512_permutex2var_epi64(fours[c], first, fours[4 + c]);
     out[4 + c] = _mm512_permutex2var_epi64(fours[c], second, fours[4 + c]);
@@ -177,6 +177,62 @@ inline void transpose_eight(const __m256i (&rows)[16], I32 (&out)[8]) {
 }
 inline I32 bits_of(I32 x, I32 mask) {
   return _mm512_and_si512(x, mask);
+}
+/// 16 bytes of each of 16 rows: out[w] holds their words w.
+inline void transpose_four(const uint8_t* const (&rows)[16], I32 (&out)[4]) {
+  __m512i four[4], pairs[4];  // rows i, i + 4, i + 8 and i + 12
+  for (int i = 0; i < 4; ++i) {
+    const auto row = [&](int j) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[i + j])); };
+    four[i] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_set_m128i(row(4), row(0))),
+                                 _mm256_set_m128i(row(12), row(8)), 1);
+  }
+  for (int i = 0; i < 4; i += 2) {
+    pairs[i] = _mm512_unpacklo_epi32(four[i], four[i + 1]);
+    pairs[i + 1] = _mm512_unpackhi_epi32(four[i], four[i + 1]);
+  }
+  for (int i = 0; i < 2; ++i) {
+    out[2 * i] = _mm512_unpacklo_epi64(pairs[i], pairs[2 + i]);
+    out[2 * i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[2 + i]);
+  }
+}
+/// 16 bits of each row, as f32.
+inline F32 gather_halves(const uint8_t* const (&rows)[16]) {
+  const auto half = [&](int i) {
+    int16_t bits;
+    __builtin_memcpy(&bits, rows[i], 2);
+    return bits;
+  };
+  const auto eight = [&](int i) {
+    return _mm_setr_epi16(half(i), half(i + 1), half(i + 2), half(i + 3), half(i + 4), half(i + 5), half(i + 6),
+                          half(i + 7));
+  };
+  return _mm512_cvtph_ps(_mm256_set_m128i(eight(8), eight(0)));
+}
+/// A word of each row.
+inline I32 gather_words(const uint8_t* const (&rows)[16]) {
+  const auto word = [&](int i) {
+    int32_t bits;
+    __builtin_memcpy(&bits, rows[i], 4);
+    return bits;
+  };
+  const auto eight = [&](int i) {
+    return _mm256_setr_epi32(word(i), word(i + 1), word(i + 2), word(i + 3), word(i + 4), word(i + 5), word(i + 6),
+                             word(i + 7));
+  };
+  return _mm512_inserti64x4(_mm512_castsi256_si512(eight(0)), eight(8), 1);
+}
+/// The low 16 bits of each lane, a half, as f32.
+inline F32 low_halves(I32 x) {
+  return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x));
+}
+template <int bits>
+inline I32 shift_words_right(I32 x) {
+  return _mm512_srli_epi32(x, bits);
+}
+/// Byte `byte` of each lane, with its sign.
+template <int byte>
+inline I32 signed_byte(I32 x) {
+  return _mm512_srai_epi32(_mm512_slli_epi32(x, 24 - 8 * byte), 24);
 }
 inline I32 bits_flipped(I32 x, I32 mask) {
   return _mm512_xor_si512(x, mask);
@@ -223,8 +279,7 @@ inline void widen_bytes(I32 x, I32 (&out)[2]) {
   out[1] = _mm512_srai_epi16(_mm512_shuffle_epi8(x, high), 8);
 }
 inline void store_as_i16(int16_t* p, const I32 (&x)[2]) {
-  for (int i = 0; i < 2; ++i)
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 16 * i), _mm512_cvtepi32_epi16(x[i]));
+  for (int i = 0; i < 2; ++i) _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 16 * i), _mm512_cvtepi32_epi16(x[i]));
 }
 
 /// acc + (the four products of unsigned bytes u, at most 127, and signed bytes s in each lane). With VNNI u may be any.

@@ -201,6 +201,44 @@ inline void transpose_eight(const U8x32 (&rows)[4], I32 (&out)[8]) {
   for (int row = 0; row < 4; ++row) store_bytes(words[row], rows[row]);
   for (int w = 0; w < 8; ++w) out[w] = I32{words[0][w], words[1][w], words[2][w], words[3][w]};
 }
+/// 16 bytes of each of 4 rows: out[w] holds their words w.
+inline void transpose_four(const uint8_t* const (&rows)[4], I32 (&out)[4]) {
+  int32_t words[4][4];
+  for (int row = 0; row < 4; ++row) __builtin_memcpy(words[row], rows[row], 16);
+  for (int w = 0; w < 4; ++w) out[w] = I32{words[0][w], words[1][w], words[2][w], words[3][w]};
+}
+/// A word of each row.
+inline I32 gather_words(const uint8_t* const (&rows)[4]) {
+  int32_t words[4];
+  for (int row = 0; row < 4; ++row) __builtin_memcpy(words + row, rows[row], 4);
+  return iload(words);
+}
+/// The low 16 bits of each lane, a half, as f32.
+inline F32 low_halves(I32 x) {
+  F32 out;
+  for (int i = 0; i < 4; ++i) out[i] = half_to_f32(static_cast<uint16_t>(x[i]));
+  return out;
+}
+/// 16 bits of each row, as f32.
+inline F32 gather_halves(const uint8_t* const (&rows)[4]) {
+  F32 out;
+  for (int i = 0; i < 4; ++i) {
+    uint16_t bits;
+    __builtin_memcpy(&bits, rows[i], 2);
+    out[i] = half_to_f32(bits);
+  }
+  return out;
+}
+template <int bits>
+inline I32 shift_words_right(I32 x) {
+  typedef uint32_t U32 __attribute__((vector_size(16)));
+  return reinterpret_cast<I32>(reinterpret_cast<U32>(x) >> bits);
+}
+/// Byte `byte` of each lane, with its sign.
+template <int byte>
+inline I32 signed_byte(I32 x) {
+  return (x << (24 - 8 * byte)) >> 24;
+}
 inline I32 bits_of(I32 x, I32 mask) {
   return x & mask;
 }

@@ -42,11 +42,12 @@ Buffer floats(std::int64_t n) {
 }
 
 /// `size` bytes of weights: more than the caches hold, as when a model is decoded, or few, to see the arithmetic alone.
-void matvec_reads(benchmark::State& state, DType type, std::int64_t size) {
-  const std::int64_t k = state.range(0), rows = size / row_bytes(type, k);
+void matvec_reads(benchmark::State& state, DType type, std::int64_t size, bool packed) {
+  const std::int64_t k = state.range(0), rows = size / row_bytes(type, k) / 16 * 16;
   Buffer w = weights(type, rows, k), x = floats(k), out(rows * 4);
-  for (auto _ : state)
-    matvec(stream(), {x.data(), DType::f32, {1, k}}, {w.data(), type, {rows, k}}, {out.data(), DType::f32, {1, rows}});
+  ConstTensor matrix(w.data(), type, {rows, k});
+  matrix.packed = packed;
+  for (auto _ : state) matvec(stream(), {x.data(), DType::f32, {1, k}}, matrix, {out.data(), DType::f32, {1, rows}});
   state.counters["GB/s"] =
       benchmark::Counter(static_cast<double>(w.size_bytes()) * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
 }
@@ -116,16 +117,24 @@ void register_all() {
   for (const DType type :
        {DType::f32, DType::bf16, DType::q4_0, DType::q4_1, DType::q8_0, DType::q4_k, DType::q5_k, DType::q6_k}) {
     const std::string of = name(type);
-    benchmark::RegisterBenchmark(("matvec/" + of).c_str(), matvec_reads, type, from_memory)->Arg(2048)->UseRealTime();
-    benchmark::RegisterBenchmark(("matvec_cached/" + of).c_str(), matvec_reads, type, from_cache)
-        ->Arg(2048)
-        ->UseRealTime();
+    for (const bool packed : {false, true}) {
+      if (packed && !is_quantized(type)) continue;
+      const std::string form = packed ? "_packed/" : "/";
+      benchmark::RegisterBenchmark(("matvec" + form + of).c_str(), matvec_reads, type, from_memory, packed)
+          ->Arg(2048)
+          ->UseRealTime();
+      benchmark::RegisterBenchmark(("matvec_cached" + form + of).c_str(), matvec_reads, type, from_cache, packed)
+          ->Arg(2048)
+          ->UseRealTime();
+    }
     benchmark::RegisterBenchmark(("matmul/" + of).c_str(), matmul_multiplies, type)
         ->Args({512, 1536, 512})
         ->UseRealTime();
   }
   // SmolLM2-135M: the feed-forward network.
-  benchmark::RegisterBenchmark("matvec/Q4_1/576", matvec_reads, DType::q4_1, from_memory)->Arg(576)->UseRealTime();
+  benchmark::RegisterBenchmark("matvec/Q4_1/576", matvec_reads, DType::q4_1, from_memory, true)
+      ->Arg(576)
+      ->UseRealTime();
   benchmark::RegisterBenchmark("matmul/Q4_1", matmul_multiplies, DType::q4_1)
       ->Args({512, 1536, 576})
       ->Args({512, 576, 1536})

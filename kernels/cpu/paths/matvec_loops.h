@@ -1,224 +1,284 @@
-// Products of few rows (decode) of one instruction path: each weight row is unpacked in registers, 32 values at a time,
-// and met by every row of x; lanes run along k. Four sums take turns, so that no addition waits for the one before.
-// Rows of x are independent of each other: a row's bits are those of that row alone. Unpacking costs less than the
-// memory needs to bring the weights, if nothing passes through memory a second time: a form that unpacked into the L1
-// cache first read Q4_K at 20 GB/s with two threads where the memory gives 35.
+// Products of few rows (decode) of one instruction path.
+//
+// Weights of 4 to 6 bits: as many weight rows as there are lanes (packed: 16) go together, 256 columns at a time. Their
+// bytes are taken apart in registers (unpack.h) so that a lane is a row: scales are vectors, and nothing is summed over
+// lanes. A form with lanes along k spent more instructions on spreading the scale of each 32 values and on short sums
+// than on products. One AVX2 core at 2.83 GHz, packed: Q4_K 24 GB/s, Q6_K 22.
+// Weights of 8 bits: lanes run along k, and four sums take turns, so that no addition waits for the one before.
+// Rows of x are independent of each other: a row's bits are those of that row alone.
 #pragma once
 
 #include "kernels/cpu/inner_loops.h"
+#include "kernels/cpu/paths/byte_sums.h"
 #include "kernels/cpu/paths/unpack.h"
+#include "kernels/cpu/simd_eight.h"
 
 namespace lectern::kernels::cpu {
 namespace {
 
-constexpr int matvec_tile = 2;               // rows of x that meet a weight row together
-constexpr int matvec_sums = 4;               // a multiple of 32-value groups in turn
-constexpr int64_t prefetch_distance = 4096;  // bytes
-constexpr int64_t run_bytes = 16384;
-constexpr int64_t most_rows = 8;  // as in kernels/matvec.h
+constexpr int matvec_tile = 2;               // rows of x that meet weight rows together
+constexpr int64_t prefetch_distance = 2048;  // bytes
+constexpr int64_t most_rows = 8;             // as in kernels/matvec.h
 constexpr int64_t chunk_values = 1024;
+
+// ---- weights of 4 to 6 bits ----
 
 /// One row of x.
 struct MatvecRow {
-  const int16_t* words;  // null: bytes
   const int8_t* values;
   const int8_t* residuals;
-  const float* scales;         // {scale, scaled sum} of each 32 values
-  const int32_t* corrections;  // of each 4 values
-  const uint8_t* refined;      // a bit for each 32 values
+  const uint8_t* refined;      // a bit for each group
+  const float* scales;         // {scale, scaled sum} of each group
+  const int32_t* corrections;  // {of values, of residuals} of each group
 
   MatvecRow() = default;
   MatvecRow(const ActivationsQ8& x, int64_t t) {
     const int64_t row = x.order != nullptr ? x.order[t] : t;
-    scales = x.scales + row * x.padded_groups * 2;
-    words = nullptr;
-    values = residuals = nullptr;
-    corrections = nullptr;
-    if (x.words != nullptr) {
-      words = x.words + row * x.padded_columns;
-    } else {
-      values = x.values + row * x.padded_columns;
-      residuals = x.residuals + row * x.padded_columns;
-      corrections = x.lane_corrections + row * x.padded_columns / 4;
-    }
+    values = x.values + row * x.padded_columns;
+    residuals = x.residuals + row * x.padded_columns;
     refined = x.refined + row * x.padded_groups / 8;
+    scales = x.scales + row * x.padded_groups * 2;
+    corrections = x.group_corrections + row * x.padded_groups * 2;
+  }
+  bool is_refined(int64_t g) const { return (refined[g / 8] >> g % 8 & 1) != 0; }
+  /// Any of the groups of 256 columns from group g on.
+  template <int groups>
+  bool any_refined(int64_t g) const {
+    unsigned bits = 0;
+    for (int i = 0; i < groups / 8; ++i) bits |= refined[g / 8 + i];
+    return __builtin_expect(bits != 0, 0);
   }
 };
 
-/// Sums of one output element.
-struct MatvecSum {
-  F32x8 products[matvec_sums];
-  F32x8 offsets;  // odd lanes: offset * sum; even lanes hold nothing of use
-};
-
-/// The products of 32 weights and group `group` of x, four to a lane. `checks`: the group may be refined.
-template <int zero_point, bool checks>
-inline F32x8 dot_group_of(U8x32 weights, const MatvecRow& x, int64_t group) {
-  I32x8 dot = dot4_of_8(zero_point == 0 ? izero8() : iload8(x.corrections + group * 8), weights,
-                              load_bytes(x.values + group * 32));
-  if (checks && (x.refined[group / 8] >> group % 8 & 1)) {
-    const U8x32 parts = load_bytes(x.residuals + group * 32);
-    dot = shift_left8<7>(dot);
-    if (zero_point != 0) dot = iadd8(dot, imultiply8(dot4_of_8(izero8(), bytes(1), parts), iset8(-zero_point)));
-    return to_f32x8(dot4_of_8(dot, weights, parts)) * set8(1.0f / residual_parts);
-  }
-  return to_f32x8(dot);
-}
-
-/// A block of 32 values with scale d and, if has_offset, offset m, which follow each other as halves.
-template <bool checks, int zero_point, bool has_offset, class Block, int rows>
-inline void dot_small_block(const Block& block, const MatvecRow (&x)[rows], int64_t at, int turn,
-                            MatvecSum (&sums)[rows]) {
-  const U8x32 weights = unpacked_bytes(block);
-  const F32x8 pair = scale_pair(block);  // lanes 0 and 1: d, m
-  for (int r = 0; r < rows; ++r) {
-    const F32x8 product = pair * load_pair(x[r].scales + 2 * at);
-    if (has_offset) sums[r].offsets = sums[r].offsets + product;
-    sums[r].products[turn] = fma8(dot_group_of<zero_point, checks>(weights, x[r], at), broadcast_first(product),
-                                  sums[r].products[turn]);
-  }
-}
-
-/// A Q4_K or Q5_K block: `weights[g]` are its eight groups.
-template <bool checks, class Block, int rows>
-inline void dot_k_block(const Block& block, const MatvecRow (&x)[rows], int64_t at, MatvecSum (&sums)[rows]) {
-  F32x8 scales[2];
-  unpack_k_pairs(block.scales, half_to_f32(block.d), half_to_f32(block.dmin), scales);
-  F32x8 products[rows][2];
-  for (int r = 0; r < rows; ++r) {
-    for (int half = 0; half < 2; ++half) {
-      products[r][half] = scales[half] * load8(x[r].scales + 2 * at + 8 * half);
-      sums[r].offsets = sums[r].offsets + products[r][half];
+/// sums[r][v] += values [first, first + count) of 32 weights times those of x[r]; `four` as in take_values.
+template <int bits, int first, int count, int vectors, int rows, class Four>
+inline LECTERN_INLINE void dot_values(Four four, const int8_t* const (&x)[rows], I32 (&sums)[rows][vectors]) {
+  ByteSums<bits, count / 4> parts[rows][vectors];
+  for_groups<count / 4>([&]<int i>() LECTERN_INLINE {
+    I32 activations[rows];
+    for (int r = 0; r < rows; ++r) activations[r] = broadcast_four(x[r] + first + 4 * i);
+    for (int v = 0; v < vectors; ++v) {
+      const I32 weights = four.template operator()<first / 4 + i>(v);
+      for (int r = 0; r < rows; ++r) parts[r][v].template add<i>(weights, activations[r], sums[r][v]);
     }
-  }
-  for_groups<8>([&]<int g>() {
-    const U8x32 weights = group_bytes<g>(block);
-    for (int r = 0; r < rows; ++r)
-      sums[r].products[g % matvec_sums] =
-          fma8(dot_group_of<0, checks>(weights, x[r], at + g), broadcast_lane<2 * (g % 4)>(products[r][g / 4]),
-               sums[r].products[g % matvec_sums]);
   });
 }
 
-template <bool checks, int rows>
-inline void dot_q6_block(const BlockQ6_K& block, const MatvecRow (&x)[rows], int64_t at, MatvecSum (&sums)[rows]) {
-  const F32x8 d = set8(half_to_f32(block.d));
-  F32x8 products[rows][2];
-  for (int half = 0; half < 2; ++half) {
-    const F32x8 scales = d * to_f32x8(load8_i8(block.scales + 8 * half));
-    for (int r = 0; r < rows; ++r)
-      products[r][half] = scales * even_lanes_twice(load8(x[r].scales + 2 * at + 8 * half));
+/// The scales and offsets of 256 columns of K-blocks, which hold those of eight groups together.
+template <class Rows, int group, bool has_offset, int64_t block_values>
+struct Scales {
+  static constexpr int width = Rows::vectors * lanes;
+  alignas(64) float scales[256 / group * width];
+  alignas(64) float offsets[has_offset ? 256 / group * width : lanes];
+
+  LECTERN_INLINE Scales(const Rows& weights, int64_t pieces) {
+    for (int v = 0; v < Rows::vectors; ++v)
+      take_scales(weights, v, pieces, [&](int64_t g, F32 scale, F32 offset) LECTERN_INLINE {
+        store(scales + g * width + v * lanes, scale);
+        if (has_offset) store(offsets + g * width + v * lanes, offset);
+      });
   }
-  for_groups<8>([&]<int g>() {
-    const U8x32 weights = group_bytes<g>(block);
-    for (int r = 0; r < rows; ++r)
-      sums[r].products[g % matvec_sums] =
-          fma8(dot_group_of<32, checks>(weights, x[r], at + g), broadcast_two<2 * (g % 4)>(products[r][g / 4]),
-               sums[r].products[g % matvec_sums]);
+  LECTERN_INLINE void of(int64_t g, int v, F32& scale, F32& offset) const {
+    scale = load(scales + g * width + v * lanes);
+    offset = has_offset ? load(offsets + g * width + v * lanes) : zero();
+  }
+};
+/// Of small blocks: each is asked for where its values are, so that memory is read in order.
+template <class Rows, int group, bool has_offset>
+struct Scales<Rows, group, has_offset, 32> {
+  const Rows& weights;
+  LECTERN_INLINE Scales(const Rows& rows, int64_t) : weights(rows) {}
+  LECTERN_INLINE void of(int64_t g, int v, F32& scale, F32& offset) const {
+    block_scales(weights, v, g, scale, offset);
+  }
+};
+
+/// What the rounding of refined groups left over: 256 columns times residuals, which are zero in groups that are not
+/// refined.
+template <int group, int bits, bool has_offset, int64_t block_values, class Rows>
+__attribute__((noinline)) void dot_residuals(const Rows& weights,
+                                             const Scales<Rows, group, has_offset, block_values>& scales,
+                                             int64_t pieces, int64_t at, const MatvecRow& x,
+                                             F32 (&totals)[Rows::vectors]) {
+  constexpr int groups_of_piece = 32 / group, vectors = Rows::vectors;
+  take_values(weights, pieces, [&](int64_t piece, auto four) LECTERN_INLINE {
+    if (!x.is_refined(at / group + piece * groups_of_piece)) return;  // both groups of 32 values are, or none
+    const int8_t* const residuals[1] = {x.residuals + at + piece * 32};
+    for_groups<groups_of_piece>([&]<int part>() LECTERN_INLINE {
+      const int64_t local = piece * groups_of_piece + part, g = at / group + local;
+      I32 sums[1][vectors];
+      for (I32& sum_of_rows : sums[0]) sum_of_rows = has_offset ? izero() : iset1(x.corrections[2 * g + 1]);
+      dot_values<bits, part * group, group, vectors>(four, residuals, sums);
+      const F32 row_scale = set1(x.scales[2 * g] * (1.0f / residual_parts));
+      for (int v = 0; v < vectors; ++v) {
+        F32 scale, offset;
+        scales.of(local, v, scale, offset);
+        totals[v] = fma(to_f32(sums[0][v]), scale * row_scale, totals[v]);
+      }
+    });
   });
 }
 
-// Eight groups of 32 values, or the `count` groups that a row ends with: one K-quant block or eight small ones.
-
-template <bool checks, int rows>
-inline void dot_eight(const BlockQ4_K* block, int64_t at, int64_t, const MatvecRow (&x)[rows],
-                      MatvecSum (&sums)[rows]) {
-  dot_k_block<checks>(*block, x, at, sums);
-}
-template <bool checks, int rows>
-inline void dot_eight(const BlockQ5_K* block, int64_t at, int64_t, const MatvecRow (&x)[rows],
-                      MatvecSum (&sums)[rows]) {
-  dot_k_block<checks>(*block, x, at, sums);
-}
-template <bool checks, int rows>
-inline void dot_eight(const BlockQ6_K* block, int64_t at, int64_t, const MatvecRow (&x)[rows],
-                      MatvecSum (&sums)[rows]) {
-  dot_q6_block<checks>(*block, x, at, sums);
-}
-template <bool checks, int rows>
-inline void dot_small(const BlockQ4_0& block, int64_t at, int turn, const MatvecRow (&x)[rows],
-                      MatvecSum (&sums)[rows]) {
-  dot_small_block<checks, 8, false>(block, x, at, turn, sums);
-}
-template <bool checks, int rows>
-inline void dot_small(const BlockQ4_1& block, int64_t at, int turn, const MatvecRow (&x)[rows],
-                      MatvecSum (&sums)[rows]) {
-  dot_small_block<checks, 0, true>(block, x, at, turn, sums);
-}
-template <bool checks, int rows>
-inline void dot_small(const BlockQ8_0& block, int64_t at, int turn, const MatvecRow (&x)[rows],
-                      MatvecSum (&sums)[rows]) {
-  const F32x8 pair = scale_pair(block);
+/// totals[r][v] += 256 columns (`pieces` of 32) of the weight rows times row r of x; `at` is the first of them.
+template <int group, int bits, bool has_offset, int64_t block_values, int rows, class Rows>
+inline LECTERN_INLINE void dot_columns(const Rows& weights, int64_t pieces, int64_t at, const MatvecRow (&x)[rows],
+                                       F32 (&totals)[rows][Rows::vectors]) {
+  constexpr int groups_of_piece = 32 / group, vectors = Rows::vectors;
+  const Scales<Rows, group, has_offset, block_values> scales(weights, pieces);
+  const int8_t* values[rows];
+  const float* row_scales[rows];
+  const int32_t* corrections[rows];
+  for (int r = 0; r < rows; ++r) {
+    values[r] = x[r].values + at;
+    row_scales[r] = x[r].scales + at / group * 2;
+    corrections[r] = x[r].corrections + at / group * 2;
+  }
+  take_values(weights, pieces, [&](int64_t piece, auto four) LECTERN_INLINE {
+    const int8_t* values_of_piece[rows];
+    for (int r = 0; r < rows; ++r) values_of_piece[r] = values[r] + piece * 32;
+    for_groups<groups_of_piece>([&]<int part>() LECTERN_INLINE {
+      const int64_t g = piece * groups_of_piece + part;
+      I32 sums[rows][vectors];
+      for (int r = 0; r < rows; ++r)
+        for (int v = 0; v < vectors; ++v) sums[r][v] = has_offset ? izero() : iset1(corrections[r][2 * g]);
+      dot_values<bits, part * group, group, vectors>(four, values_of_piece, sums);
+      for (int r = 0; r < rows; ++r) {
+        const F32 row_scale = set1(row_scales[r][2 * g]), row_sum = set1(row_scales[r][2 * g + 1]);
+        for (int v = 0; v < vectors; ++v) {
+          F32 scale, offset;
+          scales.of(g, v, scale, offset);
+          totals[r][v] = fma(to_f32(sums[r][v]), scale * row_scale, totals[r][v]);
+          if (has_offset) totals[r][v] = fma(offset, row_sum, totals[r][v]);
+        }
+      }
+    });
+  });
   for (int r = 0; r < rows; ++r)
-    sums[r].products[turn] = fma8(to_f32x8(dot_words_of_8(block.q, x[r].words + at * 32)),
-                                  broadcast_first(pair * load_pair(x[r].scales + 2 * at)), sums[r].products[turn]);
+    if (x[r].template any_refined<256 / group>(at / group))
+      dot_residuals<group, bits, has_offset, block_values>(weights, scales, pieces, at, x[r], totals[r]);
 }
-template <bool checks, class Block, int rows>
-inline void dot_eight(const Block* blocks, int64_t at, int64_t count, const MatvecRow (&x)[rows],
-                      MatvecSum (&sums)[rows]) {
-  if (count == 8) {
-    for_groups<8>([&]<int g>() { dot_small<checks>(blocks[g], at + g, g % matvec_sums, x, sums); });
+
+/// Weight rows from `row` on, as many as Rows holds or up to `last`, and rows [t, t + rows) of x.
+template <class Rows, class Block, int group, int bits, bool has_offset, int rows>
+void dot_rows(const WeightRows& w, const ActivationsQ8& x, int64_t t, int64_t row, int64_t last, float* out) {
+  constexpr int vectors = Rows::vectors;
+  MatvecRow in[rows];
+  F32 totals[rows][vectors];
+  for (int r = 0; r < rows; ++r) {
+    in[r] = MatvecRow(x, t + r);
+    for (int v = 0; v < vectors; ++v) totals[r][v] = zero();
+  }
+  Rows weights(w, row, 0);
+  // Packs are read in order. Rows follow each other in memory, but the next ones must be asked for.
+  constexpr int64_t step_bytes = vectors * lanes * 256 / Block::values * static_cast<int64_t>(sizeof(Block));
+  const std::byte* next = w.data + (row + vectors * lanes) * w.row_bytes;
+  for (int64_t at = 0; at < w.columns; at += 256, next += step_bytes, weights.advance(256)) {
+    if (!w.packed)
+      for (int64_t i = 0; i < step_bytes; i += 64) __builtin_prefetch(next + i, 0, 3);
+    dot_columns<group, bits, has_offset, Block::values>(weights, smaller(8, (w.columns - at) / 32), at, in, totals);
+  }
+  for (int r = 0; r < rows; ++r)
+    for (int v = 0; v < vectors; ++v) {
+      const int64_t place = row + v * lanes;
+      if (place < last) store_upto(out + (t + r) * w.rows + place, totals[r][v], smaller(lanes, last - place));
+    }
+}
+
+template <class Rows, class Block, int group, int bits, bool has_offset>
+void matvec_of(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64_t last, float* out) {
+  for (int64_t row = first; row < last; row += Rows::vectors * lanes) {
+    int64_t t = 0;
+    for (; t + matvec_tile <= x.rows; t += matvec_tile)
+      dot_rows<Rows, Block, group, bits, has_offset, matvec_tile>(w, x, t, row, last, out);
+    if (t < x.rows) dot_rows<Rows, Block, group, bits, has_offset, 1>(w, x, t, row, last, out);
+  }
+}
+
+template <class Block, int group, int bits, bool has_offset>
+void matvec_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64_t last, float* out) {
+  if (w.packed)
+    matvec_of<PackedRows<Block>, Block, group, bits, has_offset>(w, x, first, last, out);
+  else
+    matvec_of<MappedRows<Block>, Block, group, bits, has_offset>(w, x, first, last, out);
+}
+
+// ---- weights of 8 bits ----
+
+/// Eight blocks, or `count`, of one row: sums[g % 4] += block g times words of x.
+template <bool all>
+inline void dot_eight_blocks(const BlockQ8_0* blocks, int64_t count, const int16_t* words, const float* scale_pairs,
+                             F32x8 (&sums)[4]) {
+  alignas(32) float scales[8] = {};
+  for (int64_t g = 0; g < (all ? 8 : count); ++g) scales[g] = half_to_f32(blocks[g].d) * scale_pairs[2 * g];
+  for (int64_t g = 0; g < (all ? 8 : count); ++g)
+    sums[g % 4] = fma8(to_f32x8(dot_words_of_8(blocks[g].q, words + g * 32)), set8(scales[g]), sums[g % 4]);
+}
+
+/// Packed rows [row, row + vectors * lanes) times one row of x: a lane is a row, as above.
+void dot_packed_q8(const WeightRows& w, const int16_t* words, const float* scale_pairs, int64_t row, float* out) {
+  using Rows = PackedRows<BlockQ8_0>;
+  constexpr int vectors = Rows::vectors;
+  F32 totals[vectors];
+  for (F32& total : totals) total = zero();
+  Rows weights(w, row, 0);
+  for (int64_t g = 0; g < w.columns / 32; ++g, weights.advance(32)) {
+    I32 sums[vectors];
+    for (I32& sum_of_rows : sums) sum_of_rows = izero();
+    for_groups<8>([&]<int i>() LECTERN_INLINE {
+      const int8_t* four = reinterpret_cast<const int8_t*>(words + g * 32 + 4 * i);
+      const I32 activations[2] = {broadcast_four(four), broadcast_four(four + 4)};
+      for (int v = 0; v < vectors; ++v) {
+        I32 wide[2];
+        widen_bytes(weights.word(v, 0, static_cast<int64_t>(__builtin_offsetof(BlockQ8_0, q)) + 4 * i), wide);
+        for (int half = 0; half < 2; ++half)
+          sums[v] = iadd_in_order(sums[v], multiply_words(wide[half], activations[half]));
+      }
+    });
+    for (int v = 0; v < vectors; ++v)
+      totals[v] = fma(to_f32(sums[v]), weights.halves(v, 0, 0) * set1(scale_pairs[2 * g]), totals[v]);
+  }
+  for (int v = 0; v < vectors; ++v) store(out + v * lanes, totals[v]);
+}
+
+void matvec_q8(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64_t last, float* out) {
+  if (w.packed) {
+    for (int64_t row = first; row < last; row += PackedRows<BlockQ8_0>::vectors * lanes)
+      for (int64_t t = 0; t < x.rows; ++t) {
+        const int64_t source = x.order != nullptr ? x.order[t] : t;
+        dot_packed_q8(w, x.words + source * x.padded_columns, x.scales + source * x.padded_groups * 2, row,
+                      out + t * w.rows + row);
+      }
     return;
   }
-  for (int g = 0; g < count; ++g) dot_small<checks>(blocks[g], at + g, g % matvec_sums, x, sums);
-}
-
-template <class Block, int rows>
-inline void matvec_row(const Block* blocks, int64_t columns, const MatvecRow (&in)[rows], int64_t out_stride,
-                       float* out) {
-  MatvecSum sums[rows];
-  for (MatvecSum& sum_of_row : sums) {
-    for (F32x8& part : sum_of_row.products) part = set8(0.0f);
-    sum_of_row.offsets = set8(0.0f);
-  }
-  const int64_t groups = columns / 32;
-  for (int64_t g = 0; g < groups; g += 8) {
-    const Block* at = blocks + g * 32 / Block::values;
-    const int64_t count = smaller(8, groups - g);
-    // Rows follow each other in memory. The processor's own prefetching ends with each page of 4 KiB.
-    for (int64_t i = 0; i < 256 / Block::values * static_cast<int64_t>(sizeof(Block)); i += 64)
-      __builtin_prefetch(reinterpret_cast<const char*>(at) + prefetch_distance + i, 0, 3);
-    if (__builtin_expect((in[0].refined[g / 8] | in[rows - 1].refined[g / 8]) != 0, 0))
-      dot_eight<true>(at, g, count, in, sums);
-    else
-      dot_eight<false>(at, g, count, in, sums);
-  }
-  for (int r = 0; r < rows; ++r) {
-    const MatvecSum& s = sums[r];
-    const F32x8 products = (s.products[0] + s.products[1]) + (s.products[2] + s.products[3]);
-    out[r * out_stride] = sum8(products + odd_lanes8(s.offsets));
-  }
-}
-
-template <class Block, int rows>
-void matvec_rows_of(const WeightRows& w, const ActivationsQ8& x, int64_t t, int64_t first, int64_t last, float* out) {
-  MatvecRow in[rows];
-  for (int r = 0; r < rows; ++r) in[r] = MatvecRow(x, t + r);
-  for (int64_t row = first; row < last; ++row)
-    matvec_row(reinterpret_cast<const Block*>(w.data + row * w.row_bytes), w.columns, in, w.rows,
-               out + t * w.rows + row);
-}
-
-/// Runs of weight rows that stay in the L1 cache while all rows of x meet them.
-template <class Block>
-void matvec_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64_t last, float* out) {
-  const int64_t run = x.rows <= matvec_tile ? last - first : 1 + run_bytes / w.row_bytes;
-  for (int64_t row = first; row < last; row += run) {
-    const int64_t end = smaller(row + run, last);
-    int64_t t = 0;
-    for (; t + matvec_tile <= x.rows; t += matvec_tile) matvec_rows_of<Block, matvec_tile>(w, x, t, row, end, out);
-    if (t < x.rows) matvec_rows_of<Block, 1>(w, x, t, row, end, out);
+  for (int64_t row = first; row < last; ++row) {
+    for (int64_t t = 0; t < x.rows; ++t) {
+      const int64_t source = x.order != nullptr ? x.order[t] : t;
+      const int16_t* words = x.words + source * x.padded_columns;
+      const float* scales = x.scales + source * x.padded_groups * 2;
+      const BlockQ8_0* blocks = reinterpret_cast<const BlockQ8_0*>(w.data + row * w.row_bytes);
+      F32x8 sums[4] = {set8(0.0f), set8(0.0f), set8(0.0f), set8(0.0f)};
+      const int64_t count = w.columns / 32;
+      int64_t g = 0;
+      for (; g + 8 <= count; g += 8) {
+        // The processor's own prefetching ends with each page of 4 KiB.
+        for (int64_t i = 0; i < 8 * static_cast<int64_t>(sizeof(BlockQ8_0)); i += 64)
+          __builtin_prefetch(reinterpret_cast<const char*>(blocks + g) + prefetch_distance + i, 0, 3);
+        dot_eight_blocks<true>(blocks + g, 8, words + g * 32, scales + 2 * g, sums);
+      }
+      if (g < count) dot_eight_blocks<false>(blocks + g, count - g, words + g * 32, scales + 2 * g, sums);
+      out[t * w.rows + row] = sum8((sums[0] + sums[1]) + (sums[2] + sums[3]));
+    }
   }
 }
 
 void matvec_quantized(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64_t last, float* out) {
   switch (w.type) {
-    case DType::q4_0: return matvec_blocks<BlockQ4_0>(w, x, first, last, out);
-    case DType::q4_1: return matvec_blocks<BlockQ4_1>(w, x, first, last, out);
-    case DType::q8_0: return matvec_blocks<BlockQ8_0>(w, x, first, last, out);
-    case DType::q4_k: return matvec_blocks<BlockQ4_K>(w, x, first, last, out);
-    case DType::q5_k: return matvec_blocks<BlockQ5_K>(w, x, first, last, out);
-    case DType::q6_k: return matvec_blocks<BlockQ6_K>(w, x, first, last, out);
+    case DType::q4_0: return matvec_blocks<BlockQ4_0, 32, 4, false>(w, x, first, last, out);
+    case DType::q4_1: return matvec_blocks<BlockQ4_1, 32, 4, true>(w, x, first, last, out);
+    case DType::q8_0: return matvec_q8(w, x, first, last, out);
+    case DType::q4_k: return matvec_blocks<BlockQ4_K, 32, 4, true>(w, x, first, last, out);
+    case DType::q5_k: return matvec_blocks<BlockQ5_K, 32, 5, true>(w, x, first, last, out);
+    case DType::q6_k: return matvec_blocks<BlockQ6_K, 16, 6, false>(w, x, first, last, out);
     default: return;
   }
 }

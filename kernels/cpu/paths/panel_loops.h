@@ -10,6 +10,7 @@
 #pragma once
 
 #include "kernels/cpu/inner_loops.h"
+#include "kernels/cpu/paths/byte_sums.h"
 #include "kernels/cpu/paths/unpack.h"
 
 namespace lectern::kernels::cpu {
@@ -46,22 +47,10 @@ inline void for_each_tile(int64_t rows, Body body) {
 
 // ---- quantized weights ----
 
-// Paths without an instruction for four bytes (sums_pairs) add products up in 16 bits as long as they fit, and take
-// weights of 8 bits, of which no two products would fit, as words of 16 bits; the activations then keep 15 bits.
-// `bits`: of the unsigned weights, 4, 5, 6 or 8.
+constexpr int64_t panel_bytes = byte_columns * (sums_pairs ? 2 : 1) * panel_rows;
+constexpr int64_t panel_scale_floats = byte_columns / 16 * 2 * panel_rows;  // at most one pair for 16 values
 
-template <int bits>
-constexpr bool as_words = bits == 8 && sums_pairs;
-template <int bits>
-constexpr int value_bytes = as_words<bits> ? 2 : 1;
-/// Pairs of products of that many bits and 8-bit activations that fit a sum of 16 bits: 2 * 15 * 127 * 8 < 2^15.
-template <int bits>
-constexpr int pairs_that_fit = bits == 4 ? 8 : bits == 5 ? 4 : 2;
-
-constexpr int64_t panel_bytes = (byte_columns + spare_columns) * (sums_pairs ? 2 : 1) * panel_rows;
-constexpr int64_t scale_stride = byte_columns / 16 * 2 + lanes;  // of unpacked scales, at most one pair for 16 values
-
-/// Stores value 4i to 4i + 3 of `lanes` rows.
+/// Stores values 4i to 4i + 3 of `lanes` rows.
 template <int bits>
 inline void store_four(uint8_t* panel, int64_t i, I32 four) {
   if constexpr (as_words<bits>) {
@@ -73,80 +62,65 @@ inline void store_four(uint8_t* panel, int64_t i, I32 four) {
   }
 }
 
-/// Columns [column, column + columns) of weight rows [first, first + rows), rows <= panel_rows: the panel's values
-/// [columns / 4, panel_rows, 4] (words: [columns / 2, panel_rows, 2]) and its scales [groups, 2, panel_rows]. `scales`
-/// is scratch.
-template <class Block, int group, int bits>
-void build_panel(const WeightRows& w, int64_t first, int64_t rows, int64_t column, int64_t columns, float* scales,
-                 uint8_t* panel, float* panel_scales) {
-  constexpr int64_t pairs_per_block = Block::values / group * 2;
-  const int64_t blocks = columns / Block::values;
-  for (int64_t vector = 0; vector < panel_vectors; ++vector) {
-    const Block* starts[lanes];
-    for (int64_t lane = 0; lane < lanes; ++lane) {
-      // Rows past the end repeat the last one; their results are not stored.
-      const int64_t source = first + smaller(vector * lanes + lane, rows - 1);
-      const Block* block = reinterpret_cast<const Block*>(w.data + source * w.row_bytes) + column / Block::values;
-      // The memory sees short pieces of many rows, which it does not foresee: ask for the next run of columns now.
-      const auto* next = reinterpret_cast<const char*>(
-          column + columns < w.columns ? block + blocks
-                                       : reinterpret_cast<const Block*>(w.data + (source + rows) * w.row_bytes));
-      for (int64_t i = 0; i < blocks * static_cast<int64_t>(sizeof(Block)); i += 64) __builtin_prefetch(next + i, 0, 2);
-      for (int64_t b = 0; b < blocks; ++b)
-        unpack_scales(block[b], scales + lane * scale_stride + b * pairs_per_block);
-      starts[lane] = block;
+/// Columns [column, column + columns) of weight rows from `first` on: the panel's values [columns / 4, panel_rows, 4]
+/// (words: [columns / 2, panel_rows, 2]) and its scales [groups, 2, panel_rows].
+template <class Rows, class Block, int group, int bits>
+void build_panel(const WeightRows& w, int64_t first, int64_t column, int64_t columns, uint8_t* panel,
+                 float* panel_scales) {
+  for (int64_t vector = 0; vector < panel_vectors; vector += Rows::vectors) {
+    Rows rows(w, first + vector * lanes, column);
+    for (int64_t at = 0; at < columns; at += 256, rows.advance(256)) {
+      const int64_t pieces = smaller(8, (columns - at) / 32);
+      for (int v = 0; v < Rows::vectors; ++v) {
+        uint8_t* values = panel + at * value_bytes<bits> * panel_rows + (vector + v) * lanes * 4;
+        float* scales = panel_scales + at / group * 2 * panel_rows + (vector + v) * lanes;
+        take_values(rows, pieces, [&](int64_t piece, auto four) LECTERN_INLINE {
+          for_groups<8>(
+              [&]<int i>() LECTERN_INLINE { store_four<bits>(values, piece * 8 + i, four.template operator()<i>(v)); });
+        });
+        take_scales(rows, v, pieces, [&](int64_t g, F32 scale, F32 offset) LECTERN_INLINE {
+          store(scales + 2 * g * panel_rows, scale);
+          store(scales + (2 * g + 1) * panel_rows, offset);
+        });
+      }
     }
-    uint8_t* values = panel + vector * lanes * 4;
-    for (int64_t at = 0; at < columns; at += 256) {
-      interleave_256(starts, smaller(8, (columns - at) / 32),
-                     [&](int64_t i, I32 four) { store_four<bits>(values, at / 4 + i, four); });
-      for (const Block*& start : starts) start += 256 / Block::values;
-    }
-    for (int64_t i = 0; i < columns / group * 2; i += lanes)
-      transpose_words(reinterpret_cast<const uint8_t*>(scales + i), scale_stride * 4,
-                      reinterpret_cast<uint8_t*>(panel_scales + i * panel_rows + vector * lanes), panel_rows * 4);
   }
 }
 
-/// The 4 bytes at p in every lane.
-inline I32 broadcast_four(const int8_t* p) {
-  int32_t word;
-  __builtin_memcpy(&word, p, 4);
-  return iset1(word);
+/// The memory sees short pieces of many rows, which it does not foresee: asks for the run of columns after this one, or
+/// the first of the next panel.
+template <class Block>
+void prefetch_panel(const WeightRows& w, int64_t first, int64_t column, int64_t columns) {
+  constexpr int64_t size = static_cast<int64_t>(sizeof(Block));
+  const bool is_last = column + columns >= w.columns;
+  const std::byte* next = w.data + (is_last ? first + panel_rows : first) * w.row_bytes;
+  const int64_t offset = is_last ? 0 : (column + columns) / Block::values * size,
+                bytes = columns / Block::values * size;
+  if (w.packed) {
+    const int64_t packs = panel_rows > 16 ? panel_rows / 16 : 1, rows = panel_rows / packs;
+    for (int64_t p = 0; p < packs; ++p)
+      for (int64_t i = 0; i < bytes * rows; i += 64)
+        __builtin_prefetch(next + p * rows * w.row_bytes + offset * rows + i, 0, 2);
+  } else {
+    for (int64_t row = 0; row < panel_rows; ++row)
+      for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(next + row * w.row_bytes + offset + i, 0, 2);
+  }
 }
 
 /// sums[r] += one group of panel weights times the same group of row r of x.
 template <int rows, int group, int bits>
-inline void dot_group(const uint8_t* weights, const RowPointers<const int8_t, rows>& x, int64_t at,
-                      I32 (&sums)[rows][panel_vectors]) {
+inline LECTERN_INLINE void dot_group(const uint8_t* weights, const RowPointers<const int8_t, rows>& x, int64_t at,
+                                     I32 (&sums)[rows][panel_vectors]) {
   constexpr int steps = group * value_bytes<bits> / 4;
-  constexpr int run = sums_pairs && bits < 8 ? (pairs_that_fit<bits> < steps ? pairs_that_fit<bits> : steps) : 1;
-  for (int i = 0; i < steps; i += run) {
-    I32 pairs[rows][panel_vectors];
-#pragma GCC unroll 8
-    for (int step = 0; step < run; ++step) {
-      I32 panel_values[panel_vectors];
-      for (int v = 0; v < panel_vectors; ++v)
-        panel_values[v] = iload(weights + ((i + step) * panel_rows + v * lanes) * 4);
-      for (int r = 0; r < rows; ++r) {
-        const I32 four = broadcast_four(x[r] + at * value_bytes<bits> + 4 * (i + step));
-        for (int v = 0; v < panel_vectors; ++v) {
-          if constexpr (!sums_pairs) {
-            sums[r][v] = dot4(sums[r][v], panel_values[v], four);
-          } else if constexpr (as_words<bits>) {
-            sums[r][v] = iadd_in_order(sums[r][v], multiply_words(panel_values[v], four));
-          } else {
-            const I32 products = multiply_bytes(panel_values[v], four);
-            pairs[r][v] = step == 0 ? products : add_words(pairs[r][v], products);
-          }
-        }
-      }
+  ByteSums<bits, steps> parts[rows][panel_vectors];
+  for_groups<steps>([&]<int i>() LECTERN_INLINE {
+    I32 panel_values[panel_vectors];
+    for (int v = 0; v < panel_vectors; ++v) panel_values[v] = iload(weights + (i * panel_rows + v * lanes) * 4);
+    for (int r = 0; r < rows; ++r) {
+      const I32 four = broadcast_four(x[r] + at * value_bytes<bits> + 4 * i);
+      for (int v = 0; v < panel_vectors; ++v) parts[r][v].template add<i>(panel_values[v], four, sums[r][v]);
     }
-    if constexpr (sums_pairs && bits < 8)
-      for (int r = 0; r < rows; ++r)
-        for (int v = 0; v < panel_vectors; ++v)
-          sums[r][v] = iadd(sums[r][v], multiply_words(pairs[r][v], iset1(0x00010001)));
-  }
+  });
 }
 
 /// Adds `groups` groups, from `column` on, to totals [rows, panel_rows].
@@ -237,13 +211,15 @@ void refine_panel(const uint8_t* panel, const float* panel_scales, const Activat
 template <class Block, int group, int bits, bool has_offset>
 void panel_of_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first, std::byte* scratch, float* totals) {
   uint8_t* panel = reinterpret_cast<uint8_t*>(scratch);
-  float* scales = reinterpret_cast<float*>(panel + panel_bytes);
-  float* panel_scales = scales + lanes * scale_stride;
-  int32_t* lists = reinterpret_cast<int32_t*>(panel_scales + panel_rows * scale_stride);
+  float* panel_scales = reinterpret_cast<float*>(panel + panel_bytes);
+  int32_t* lists = reinterpret_cast<int32_t*>(panel_scales + panel_scale_floats);
   for (int64_t column = 0; column < w.columns; column += byte_columns) {
     const int64_t columns = smaller(byte_columns, w.columns - column);
-    build_panel<Block, group, bits>(w, first, smaller(panel_rows, w.rows - first), column, columns, scales, panel,
-                                    panel_scales);
+    prefetch_panel<Block>(w, first, column, columns);
+    if (w.packed)
+      build_panel<PackedRows<Block>, Block, group, bits>(w, first, column, columns, panel, panel_scales);
+    else
+      build_panel<MappedRows<Block>, Block, group, bits>(w, first, column, columns, panel, panel_scales);
     for_each_tile(x.rows, [&]<int rows>(int64_t t) {
       multiply_panel<rows, group, bits, has_offset>(panel, panel_scales, x, t, column, columns / group,
                                                     totals + t * panel_rows);
@@ -317,7 +293,7 @@ void panel_float(const WeightRows& w, const float* x, const int32_t* order, int6
 }
 
 int64_t panel_scratch_bytes(int64_t x_rows) {
-  const int64_t bytes = panel_bytes + (lanes + panel_rows) * scale_stride * 4 + byte_columns / 16 * x_rows * 4;
+  const int64_t bytes = panel_bytes + panel_scale_floats * 4 + byte_columns / 16 * x_rows * 4;
   const int64_t floats = (lanes + panel_rows) * (float_columns + spare_columns) * 4;
   return ((bytes > floats ? bytes : floats) + 63) / 64 * 64;
 }

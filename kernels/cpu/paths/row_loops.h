@@ -163,7 +163,6 @@ void quantize_row(const float* x, int64_t columns, int64_t row, const Activation
   uint8_t* refined = out.refined + row * (groups / 8);
   float* scales = out.scales + row * groups * 2;
   int32_t* group_corrections = out.group_corrections + row * groups * 2;
-  int32_t* lane_corrections = out.lane_corrections + row * (padded / 4);
   __builtin_memset(refined, 0, static_cast<size_t>(groups / 8));
 
   const float limit = size_that_stands_out(x, columns);
@@ -188,8 +187,6 @@ void quantize_row(const float* x, int64_t columns, int64_t row, const Activation
     int32_t value_sums[16], residual_sums[16];
     sum_fours(values + column, value_sums);
     sum_fours(residuals + column, residual_sums);
-    for (int i = 0; i < 16; i += lanes)
-      istore(lane_corrections + column / 4 + i, imultiply(iload(value_sums + i), iset1(-out.zero_point)));
     const int64_t fours = out.group / 4;
     for (int64_t part = 0; part < 16 / fours; ++part) {
       int32_t value_sum = 0, residual_sum = 0;

@@ -1,5 +1,8 @@
 #include "inference/model_run.h"
 
+#include <bit>
+#include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "kernels/error.h"
@@ -32,6 +35,30 @@ ModelRun::ModelRun(const Model& model, std::int64_t window, std::int64_t chunk, 
 void ModelRun::restart() {
   sequence_.kv.truncate(0);
   sequence_.state.clear();
+}
+
+void ModelRun::restart_at(std::int64_t depth) {
+  restart();
+  sequence_.kv.reserve(depth);
+  const kernels::KvShape& shape = pool_.shape();
+  const auto values = static_cast<std::size_t>(shape.strip_bytes() / kernels::row_bytes(shape.type, 1));
+  std::vector<std::byte*> strips(sequence_.kv.pages().size());
+  std::uint32_t state = 1;
+  for (std::int64_t layer = 0; layer < pool_.layers(); ++layer) {
+    for (std::byte* strip : sequence_.kv.strips(layer, strips)) {
+      for (std::size_t i = 0; i < values; ++i) {
+        state = state * 1664525U + 1013904223U;
+        const float value = static_cast<float>(static_cast<std::int32_t>(state)) * 0x1p-31F;  // -1 to 1
+        const auto bits = std::bit_cast<std::uint32_t>(value);
+        const auto half = static_cast<std::uint16_t>(bits >> 16);
+        if (shape.type == kernels::DType::bf16)
+          std::memcpy(strip + 2 * i, &half, sizeof half);
+        else
+          std::memcpy(strip + 4 * i, &value, sizeof value);
+      }
+    }
+  }
+  sequence_.kv.advance(depth);
 }
 
 kernels::ConstTensor ModelRun::pass(std::span<const TokenId> tokens) {

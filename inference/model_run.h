@@ -21,6 +21,10 @@ class ModelRun {
   kernels::Stream& stream() { return stream_; }
   /// Back to an empty state.
   void restart();
+  /// As restart, then `depth` tokens with keys and values that are numbers like any, the same in every run: for
+  /// measuring at depths that would take long to read. Recurrent states stay empty; their cost does not grow with
+  /// depth.
+  void restart_at(std::int64_t depth);
   /// Reads tokens through the prefill kernels and gives their rows to `use`, pass by pass; `pieces`: sizes of the
   /// passes in order, the last one repeated; empty: as large as they may be.
   template <class Use>

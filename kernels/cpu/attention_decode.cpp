@@ -19,8 +19,8 @@ void attention_decode(Stream& stream, ConstTensor q, KvShape shape, KvStrips str
   const InnerLoops& loops = stream.loops();
   float* partials =
       reinterpret_cast<float*>(stream.scratch().shared(ScratchUse::attention, pages * query_heads * part * 4));
-  // Scores and queries of the group, and sixteen keys; rows are filled up to whole vectors of at most 16.
-  const std::int64_t scratch_bytes = (group * kv_page_tokens + (group + 16) * (dim + 32)) * 4;
+  // Scores and queries of the group; rows are filled up to whole vectors of at most 16.
+  const std::int64_t scratch_bytes = group * (kv_page_tokens + dim + 16) * 4;
   stream.pool().parallel_for(pages * shape.heads, 1, [&](std::int64_t first, std::int64_t last, int worker) {
     float* scratch = reinterpret_cast<float*>(stream.scratch().of_worker(worker, scratch_bytes));
     for (std::int64_t item = first; item < last; ++item) {

@@ -200,6 +200,10 @@ inline F32 low_halves(I32 x) {
   return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi32(low, low), 0xd8)));
 }
 template <int bits>
+inline I32 shift_words_left(I32 x) {
+  return _mm256_slli_epi32(x, bits);
+}
+template <int bits>
 inline I32 shift_words_right(I32 x) {
   return _mm256_srli_epi32(x, bits);
 }

@@ -226,6 +226,10 @@ inline F32 low_halves(I32 x) {
   return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x));
 }
 template <int bits>
+inline I32 shift_words_left(I32 x) {
+  return _mm512_slli_epi32(x, bits);
+}
+template <int bits>
 inline I32 shift_words_right(I32 x) {
   return _mm512_srli_epi32(x, bits);
 }

@@ -230,6 +230,10 @@ inline F32 gather_halves(const uint8_t* const (&rows)[4]) {
   return out;
 }
 template <int bits>
+inline I32 shift_words_left(I32 x) {
+  return x << bits;
+}
+template <int bits>
 inline I32 shift_words_right(I32 x) {
   typedef uint32_t U32 __attribute__((vector_size(16)));
   return reinterpret_cast<I32>(reinterpret_cast<U32>(x) >> bits);

@@ -61,13 +61,17 @@ void matmul_multiplies(benchmark::State& state, DType type) {
                                                benchmark::Counter::kIsIterationInvariantRate);
 }
 
-void attention(benchmark::State& state, std::int64_t tokens) {
-  const std::int64_t slots = state.range(0), query_heads = 9, dim = 64;
-  const KvShape shape{3, dim, DType::bf16};
+struct Heads {
+  std::int64_t query, kv, dim;
+};
+
+void attention(benchmark::State& state, std::int64_t tokens, Heads heads) {
+  const std::int64_t slots = state.range(0), query_heads = heads.query, dim = heads.dim;
+  const KvShape shape{heads.kv, dim, DType::bf16};
   std::vector<Buffer> pages;
   std::vector<std::byte*> strips;
   for (std::int64_t page = 0; page * kv_page_tokens < slots; ++page) {
-    pages.emplace_back(shape.strip_bytes());
+    pages.push_back(weights(DType::bf16, shape.strip_bytes() / 2, 1));  // written, or all pages would be one of zeros
     strips.push_back(pages.back().data());
   }
   Buffer q = floats(tokens * query_heads * dim), out(tokens * query_heads * dim * 4);
@@ -140,8 +144,11 @@ void register_all() {
       ->Args({512, 576, 1536})
       ->Args({64, 1536, 576})
       ->UseRealTime();
-  benchmark::RegisterBenchmark("attention_prefill", attention, 512)->Arg(512)->Arg(4096)->UseRealTime();
-  benchmark::RegisterBenchmark("attention_decode", attention, 1)->Arg(256)->Arg(4096)->UseRealTime();
+  const Heads small{9, 3, 64}, next{16, 2, 256};  // SmolLM2-135M, Qwen3-Next
+  benchmark::RegisterBenchmark("attention_prefill", attention, 512, small)->Arg(512)->Arg(4096)->UseRealTime();
+  benchmark::RegisterBenchmark("attention_decode", attention, 1, small)->Arg(256)->Arg(4096)->UseRealTime();
+  benchmark::RegisterBenchmark("attention_prefill/next", attention, 512, next)->Arg(512)->Arg(8192)->UseRealTime();
+  benchmark::RegisterBenchmark("attention_decode/next", attention, 1, next)->Arg(256)->Arg(32768)->UseRealTime();
   benchmark::RegisterBenchmark("delta_rule", delta_rule_steps)->Arg(1)->Arg(64)->UseRealTime();
   benchmark::RegisterBenchmark("silu_multiply", silu)->Arg(1536)->Arg(1536 * 512)->UseRealTime();
   benchmark::RegisterBenchmark("empty_loop", empty_loop)->UseRealTime();

@@ -1,5 +1,5 @@
-// Packed rows are the same numbers in another order: every operation that takes weights must give the bits that it gives
-// for rows as they stand in a file. (matvec with Q8_0 adds in another order: the same to a few last bits.)
+// Packed rows are the same numbers in another order: every operation that takes weights must give the bits that it
+// gives for rows as they stand in a file. (matvec with Q8_0 adds in another order: the same to a few last bits.)
 #include "kernels/cpu/packed_rows.h"
 
 #include <algorithm>
@@ -16,7 +16,8 @@ namespace lectern::kernels::test {
 namespace {
 
 const std::vector<DType>& packable_types() {
-  static const std::vector<DType> types = {DType::q4_0, DType::q4_1, DType::q8_0, DType::q4_k, DType::q5_k, DType::q6_k};
+  static const std::vector<DType> types = {DType::q4_0, DType::q4_1, DType::q8_0,
+                                           DType::q4_k, DType::q5_k, DType::q6_k};
   return types;
 }
 

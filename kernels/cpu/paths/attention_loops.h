@@ -4,10 +4,15 @@
 // out transposed, so lanes are slots; values as they are, so lanes are dimensions: two small matrix products with the
 // softmax between. Each score, each weight and each output element is computed by its own chain of operations whatever
 // the rows beside it, and slots past a row's own position take no part, so a row's bits do not depend on the others.
-// Decode: a strip of 256 slots is a fixed piece with its own maximum; keys are read once for all query heads of the
-// group.
+// Keys and values of 16 bits are multiplied as words of 11 bits and a sign, scaled by the largest of their slot: the
+// CPU multiplies twice as many words as f32 values, and the rounding stays below that of bf16 itself (12 bits of a key
+// against the 8 of its bf16). Queries keep 12 bits, softmax weights 14 of the largest of a tile. Sums fit 32 bits:
+// 256 * 4095 * 2047 and 64 * 16383 * 2047 are below 2^31.
+// Decode: a strip of 256 slots is a fixed piece with its own maximum; keys and values come from memory once for all
+// query heads of the group, four of which meet each vector of them.
 #pragma once
 
+#include "kernels/cpu/paths/byte_sums.h"
 #include "kernels/cpu/paths/row_loops.h"
 #include "kernels/kv_page.h"
 
@@ -138,15 +143,243 @@ void accumulate_rows(const float* weights, const float* factors, int64_t count, 
     accumulate_values<rows, 1>(weights, factors, count, values + d, padded_dim, out + d, padded_dim);
 }
 
+// ---- prefill in words ----
+
+constexpr int64_t most_word_dim = 256;  // of sums that fit
+constexpr float query_limit = 4095.0f, kv_limit = 2047.0f, weight_limit = 16383.0f;
+
+inline bool takes_words(const KvView& kv) {
+  return kv.is_bf16 && kv.head_dim % 32 == 0 && kv.head_dim <= most_word_dim;
+}
+
+/// Of n values, a multiple of `lanes`: the factor that brings the largest to `limit`, and its inverse. Not finite if
+/// one of them is not, so that it shows in what comes of them.
+template <class Load>
+inline void scale_of(int64_t n, float limit, Load value, float& factor, float& scale) {
+  F32 largest = zero(), size = zero();
+  for (int64_t i = 0; i < n; i += lanes) {
+    const F32 x = absolute(value(i));
+    largest = max(largest, x);
+    size = size + x;
+  }
+  const float most = maximum(largest);
+  factor = most > 1e-30f ? limit / most : 0.0f;
+  scale = most / limit + sum(size) * 0.0f;
+}
+
+/// A row of n values as words.
+template <class Load>
+inline void round_to_words(int64_t n, float factor, Load value, int16_t* out) {
+  for (int64_t i = 0; i < n; i += 32) {
+    I32 rounded[32 / lanes];
+    for (int v = 0; v < 32 / lanes; ++v) rounded[v] = round_to_i32(value(i + v * lanes) * set1(factor));
+    store_as_i16(out + i, rounded);
+  }
+}
+
+/// What a run of rows and a tile of slots need in words.
+struct WordTile {
+  int16_t *keys, *values;            // [dim / 2, 64, 2] and [32, dim, 2]: pairs of dimensions, pairs of slots
+  float *key_scales, *value_scales;  // [64]
+};
+
+/// Slots past the end are zeros.
+void load_word_tile(const uint16_t* keys, const uint16_t* values, int64_t slots, int64_t dim, const WordTile& tile) {
+  for (int64_t first = 0; first < attention_tile; first += lanes) {
+    alignas(64) int16_t rows[lanes][most_word_dim];
+    for (int64_t j = first; j < first + lanes; ++j) {
+      if (j < slots) {
+        const auto value = [&](int64_t d) { return load_bf16(keys + j * dim + d); };
+        float factor;
+        scale_of(dim, kv_limit, value, factor, tile.key_scales[j]);
+        round_to_words(dim, factor, value, rows[j - first]);
+      } else {
+        tile.key_scales[j] = 0.0f;
+        __builtin_memset(rows[j - first], 0, static_cast<size_t>(dim) * 2);
+      }
+    }
+    for (int64_t d = 0; d < dim; d += 16) {
+      U8x32 pieces[lanes];
+      I32 pairs[8];
+      for (int i = 0; i < lanes; ++i) pieces[i] = load_bytes(rows[i] + d);
+      transpose_eight(pieces, pairs);
+      for (int i = 0; i < 8; ++i) istore(tile.keys + ((d / 2 + i) * attention_tile + first) * 2, pairs[i]);
+    }
+  }
+  for (int64_t j = 0; j < attention_tile; j += 2) {
+    float factors[2] = {0.0f, 0.0f};
+    for (int64_t i = 0; i < 2; ++i) {
+      tile.value_scales[j + i] = 0.0f;
+      if (j + i < slots)
+        scale_of(
+            dim, kv_limit, [&](int64_t d) { return load_bf16(values + (j + i) * dim + d); }, factors[i],
+            tile.value_scales[j + i]);
+    }
+    for (int64_t d = 0; d < dim; d += lanes) {
+      const I32 even = j < slots ? round_to_i32(load_bf16(values + j * dim + d) * set1(factors[0])) : izero();
+      const I32 odd = j + 1 < slots ? round_to_i32(load_bf16(values + (j + 1) * dim + d) * set1(factors[1])) : izero();
+      istore(tile.values + (j / 2 * dim + d) * 2,
+             bits_of_either(bits_of(even, iset1(0xffff)), shift_words_left<16>(odd)));
+    }
+  }
+}
+
+/// scores[r, 64] = q[r] . keys.
+template <int rows>
+void score_word_tile(const int16_t* q, const float* q_scales, int64_t dim, const WordTile& tile, float* scores) {
+  for (int64_t j = 0; j < attention_tile; j += score_vectors * lanes) {
+    I32 sums[rows][score_vectors];
+    for (int r = 0; r < rows; ++r)
+      for (int v = 0; v < score_vectors; ++v) sums[r][v] = izero();
+    for (int64_t pair = 0; pair < dim / 2; ++pair) {
+      I32 keys[score_vectors];
+      for (int v = 0; v < score_vectors; ++v) keys[v] = iload(tile.keys + (pair * attention_tile + j + v * lanes) * 2);
+      for (int r = 0; r < rows; ++r) {
+        const I32 query = broadcast_four(reinterpret_cast<const int8_t*>(q + r * dim + 2 * pair));
+        for (int v = 0; v < score_vectors; ++v) sums[r][v] = iadd_in_order(sums[r][v], multiply_words(keys[v], query));
+      }
+    }
+    for (int r = 0; r < rows; ++r)
+      for (int v = 0; v < score_vectors; ++v)
+        store(scores + r * attention_tile + j + v * lanes,
+              to_f32(sums[r][v]) * (load(tile.key_scales + j + v * lanes) * set1(q_scales[r])));
+  }
+}
+
+/// A row's softmax weights, times the scales of the values, as words; returns their scale.
+float round_weights(const float* weights, const float* value_scales, int16_t* out) {
+  const auto value = [&](int64_t j) { return load(weights + j) * load(value_scales + j); };
+  float factor, scale;
+  scale_of(attention_tile, weight_limit, value, factor, scale);
+  round_to_words(attention_tile, factor, value, out);
+  return scale;
+}
+
+/// out[r] = out[r] * factors[r] + scales[r] * weights[r, 0..2 * pairs) . values for `vectors` vectors of dimensions.
+template <int rows, int vectors>
+void accumulate_words(const int16_t* weights, const float* scales, const float* factors, int64_t pairs,
+                      const int16_t* values, int64_t dim, float* out) {
+  I32 sums[rows][vectors];
+  for (int r = 0; r < rows; ++r)
+    for (int v = 0; v < vectors; ++v) sums[r][v] = izero();
+  for (int64_t pair = 0; pair < pairs; ++pair) {
+    I32 value[vectors];
+    for (int v = 0; v < vectors; ++v) value[v] = iload(values + (pair * dim + v * lanes) * 2);
+    for (int r = 0; r < rows; ++r) {
+      const I32 weight = broadcast_four(reinterpret_cast<const int8_t*>(weights + r * attention_tile + 2 * pair));
+      for (int v = 0; v < vectors; ++v) sums[r][v] = iadd_in_order(sums[r][v], multiply_words(value[v], weight));
+    }
+  }
+  for (int r = 0; r < rows; ++r)
+    for (int v = 0; v < vectors; ++v) {
+      float* place = out + r * dim + v * lanes;
+      store(place, fma(to_f32(sums[r][v]), set1(scales[r]), load(place) * set1(factors[r])));
+    }
+}
+
+template <int rows>
+void accumulate_word_rows(const int16_t* weights, const float* scales, const float* factors, int64_t pairs,
+                          const WordTile& tile, int64_t dim, float* out) {
+  constexpr int vectors = lanes == 4 ? 1 : 2;
+  for (int64_t d = 0; d < dim; d += vectors * lanes)
+    accumulate_words<rows, vectors>(weights, scales, factors, pairs, tile.values + d * 2, dim, out + d);
+}
+
 constexpr int64_t attention_row_tile = 4;
+
+/// Floats of scratch for the tile and for each row.
+constexpr int64_t word_tile_floats(int64_t dim) {
+  return attention_tile * dim + 2 * attention_tile;
+}
+constexpr int64_t word_row_floats(int64_t dim) {
+  return dim / 2 + dim + attention_tile + attention_tile / 2 + 5;  // q, sums, weights, both forms; five numbers
+}
+
+void attention_word_rows(const AttentionArguments& a, int64_t kv_head, int64_t first, int64_t last, float* scratch) {
+  const int64_t dim = a.kv.head_dim, group = a.query_heads / a.kv.heads, rows = (last - first) * group;
+  const auto take = [&](int64_t floats) {
+    float* part = scratch;
+    scratch += floats;
+    return part;
+  };
+  WordTile tile;
+  tile.keys = reinterpret_cast<int16_t*>(take(attention_tile * dim / 2));
+  tile.values = reinterpret_cast<int16_t*>(take(attention_tile * dim / 2));
+  tile.key_scales = take(attention_tile);
+  tile.value_scales = take(attention_tile);
+  float* sums = take(rows * dim);
+  float* weights = take(rows * attention_tile);
+  int16_t* q = reinterpret_cast<int16_t*>(take(rows * dim / 2));
+  int16_t* weight_words = reinterpret_cast<int16_t*>(take(rows * attention_tile / 2));
+  float *q_scales = take(rows), *weight_scales = take(rows), *factors = take(rows), *largest = take(rows),
+        *totals = take(rows);
+
+  for (int64_t row = 0; row < rows; ++row) {
+    const float* from = a.q + ((first + row / group) * a.query_heads + kv_head * group + row % group) * dim;
+    const auto value = [&](int64_t d) { return load(from + d); };
+    float factor;
+    scale_of(dim, query_limit, value, factor, q_scales[row]);
+    round_to_words(dim, factor, value, q + row * dim);
+    q_scales[row] *= a.scale;
+    for (int64_t d = 0; d < dim; ++d) sums[row * dim + d] = 0.0f;
+    largest[row] = -__builtin_inff();
+    totals[row] = 0.0f;
+  }
+
+  const int64_t end = a.first_slot + last;  // slots that any row sees
+  for (int64_t slot = 0; slot < end; slot += attention_tile) {
+    load_word_tile(reinterpret_cast<const uint16_t*>(kv_row(a.kv, 0, kv_head, slot)),
+                   reinterpret_cast<const uint16_t*>(kv_row(a.kv, 1, kv_head, slot)),
+                   smaller(attention_tile, end - slot), dim, tile);
+    // Slots of this tile that a row sees.
+    const auto visible = [&](int64_t row) {
+      return smaller(attention_tile, a.first_slot + first + row / group + 1 - slot);
+    };
+    int64_t row = 0;
+    while (row < rows && visible(row) <= 0) ++row;
+    while (row < rows) {
+      const bool four = row + attention_row_tile <= rows;
+      const int64_t n = four ? attention_row_tile : 1;
+      float* scores = weights + row * attention_tile;
+      if (four)
+        score_word_tile<attention_row_tile>(q + row * dim, q_scales + row, dim, tile, scores);
+      else
+        score_word_tile<1>(q + row * dim, q_scales + row, dim, tile, scores);
+      for (int64_t r = row; r < row + n; ++r) {
+        factors[r] = softmax_tile(weights + r * attention_tile, visible(r), largest[r], totals[r]);
+        weight_scales[r] =
+            round_weights(weights + r * attention_tile, tile.value_scales, weight_words + r * attention_tile);
+      }
+      const int64_t pairs = (visible(row + n - 1) + 1) / 2;  // later rows see more; what a row does not see weighs zero
+      const int16_t* words = weight_words + row * attention_tile;
+      if (four)
+        accumulate_word_rows<attention_row_tile>(words, weight_scales + row, factors + row, pairs, tile, dim,
+                                                 sums + row * dim);
+      else
+        accumulate_word_rows<1>(words, weight_scales + row, factors + row, pairs, tile, dim, sums + row * dim);
+      row += n;
+    }
+  }
+
+  for (int64_t row = 0; row < rows; ++row) {
+    float* to = a.out + ((first + row / group) * a.query_heads + kv_head * group + row % group) * dim;
+    const F32 total = set1(totals[row]);
+    for (int64_t d = 0; d < dim; d += lanes) store(to + d, load(sums + row * dim + d) / total);
+  }
+}
+
+// ---- prefill ----
 
 int64_t attention_rows_scratch(int64_t head_dim, int64_t rows) {
   const int64_t padded = padded_to_lanes(head_dim);
   // keys, values; q, weights, sums, factor, maximum, total of each row
-  return 2 * attention_tile * padded + rows * (head_dim + attention_tile + padded + 3);
+  const int64_t plain = 2 * attention_tile * padded + rows * (head_dim + attention_tile + padded + 3);
+  const int64_t words = word_tile_floats(padded) + rows * word_row_floats(padded);
+  return plain > words ? plain : words;
 }
 
 void attention_rows(const AttentionArguments& a, int64_t kv_head, int64_t first, int64_t last, float* scratch) {
+  if (takes_words(a.kv)) return attention_word_rows(a, kv_head, first, last, scratch);
   const int64_t dim = a.kv.head_dim, padded = padded_to_lanes(dim), group = a.query_heads / a.kv.heads;
   const int64_t rows = (last - first) * group;
   float* keys = scratch;
@@ -216,112 +449,140 @@ void attention_rows(const AttentionArguments& a, int64_t kv_head, int64_t first,
 
 // ---- decode ----
 
-/// scores[g, j] = q[g] . keys[j]. As many keys as there are lanes meet a query at once, so that their sums over lanes
-/// are formed together; `copy` [lanes, padded + lanes] holds them as f32.
-template <class Element>
-void score_strip(const Element* keys, int64_t slots, int64_t dim, const float* q, int64_t padded, int64_t group,
-                 float* copy, float* scores) {
-  for (int64_t j = 0; j < slots; j += lanes) {
-    const int64_t count = smaller(lanes, slots - j);
-    for (int64_t i = 0; i < lanes; ++i)  // past the end: the last key again; its scores are not stored
-      for (int64_t d = 0; d < dim; d += lanes)
-        store(copy + i * (padded + lanes) + d,
-              load_kv(keys + (j + smaller(i, count - 1)) * dim + d, smaller(lanes, dim - d)));
-    for (int64_t g = 0; g < group; ++g) {
-      F32 sums[lanes];
-      for (F32& sum_of_key : sums) sum_of_key = zero();
-      for (int64_t d = 0; d < padded; d += lanes) {
-        const F32 query = load(q + g * padded + d);
-        for (int i = 0; i < lanes; ++i) sums[i] = fma(query, load(copy + i * (padded + lanes) + d), sums[i]);
+/// The vector of dimensions from d on; `whole`: dim is a multiple of `lanes`.
+template <bool whole, class Element>
+inline F32 load_dims(const Element* row, int64_t d, int64_t dim) {
+  if constexpr (whole) return load_kv(row + d, lanes);
+  return load_kv(row + d, smaller(lanes, dim - d));
+}
+
+/// Asks for `bytes` bytes from `first` on.
+inline void prefetch(const void* first, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(first) + i, 0, 3);
+}
+constexpr int64_t key_prefetch_bytes = 4096;
+
+/// scores[h, j] = q[h] . keys[j] for `heads` query heads; lanes / heads keys at a time, so that the sums over lanes are
+/// formed together. q [heads, padded].
+template <bool whole, int heads, class Element>
+void score_keys(const Element* keys, int64_t slots, int64_t dim, const float* q, int64_t padded, float* scores) {
+  constexpr int keys_at_once = lanes / heads;
+  for (int64_t j = 0; j < slots; j += keys_at_once) {
+    const Element* rows[keys_at_once];  // past the end: the last key again; its scores are not stored
+    for (int i = 0; i < keys_at_once; ++i) rows[i] = keys + smaller(j + i, slots - 1) * dim;
+    const int64_t step_bytes = keys_at_once * dim * static_cast<int64_t>(sizeof(Element));
+    prefetch(reinterpret_cast<const char*>(keys + j * dim) + key_prefetch_bytes, step_bytes);
+    F32 sums[lanes];
+    for (F32& sum_of_key : sums) sum_of_key = zero();
+    for (int64_t d = 0; d < dim; d += lanes) {
+      F32 key[keys_at_once];
+      for (int i = 0; i < keys_at_once; ++i) key[i] = load_dims<whole>(rows[i], d, dim);
+      for (int h = 0; h < heads; ++h) {
+        const F32 query = load(q + h * padded + d);
+        for (int i = 0; i < keys_at_once; ++i)
+          sums[h * keys_at_once + i] = fma(query, key[i], sums[h * keys_at_once + i]);
       }
-      store_upto(scores + g * kv_page_tokens + j, sums_of(sums), count);
     }
+    float results[lanes];
+    store(results, sums_of(sums));
+    for (int h = 0; h < heads; ++h)
+      for (int i = 0; i < keys_at_once && j + i < slots; ++i)
+        scores[h * kv_page_tokens + j + i] = results[h * keys_at_once + i];
   }
 }
 
-/// out[g][d..] += weights . values for `heads` query heads and `vectors` vectors of dimensions, the last of which may
-/// be short.
-template <class Element, int heads, int vectors>
-void weigh_values(const Element* values, int64_t slots, int64_t dim, int64_t d, const float* weights, float* out,
-                  int64_t out_stride) {
-  const int64_t n = smaller(lanes, dim - d - (vectors - 1) * lanes);
+constexpr int64_t value_run = 32;  // slots: small enough for the L1 cache, as every vector of dimensions passes them
+
+/// out[h][d..] += weights[h] . values for `heads` query heads and `vectors` vectors of dimensions.
+template <bool whole, int heads, int vectors, class Element>
+inline void weigh_values(const Element* values, int64_t slots, int64_t dim, int64_t d, const float* weights, float* out,
+                         int64_t out_stride) {
+  const auto place = [&](int h, int v) { return out + h * out_stride + d + v * lanes; };
+  const auto count = [&](int v) { return whole ? int64_t{lanes} : smaller(lanes, dim - d - v * lanes); };
   F32 sums[heads][vectors];
-  for (int g = 0; g < heads; ++g)
-    for (int v = 0; v < vectors; ++v)
-      sums[g][v] = load_upto(out + g * out_stride + d + v * lanes, v + 1 < vectors ? lanes : n);
+  for (int h = 0; h < heads; ++h)
+    for (int v = 0; v < vectors; ++v) sums[h][v] = load_upto(place(h, v), count(v));
   for (int64_t j = 0; j < slots; ++j) {
+    __builtin_prefetch(values + (j + value_run) * dim + d, 0, 3);  // the same place of the next run
     F32 value[vectors];
-    for (int v = 0; v < vectors; ++v) value[v] = load_kv(values + j * dim + d + v * lanes, v + 1 < vectors ? lanes : n);
-    for (int g = 0; g < heads; ++g) {
-      const F32 weight = set1(weights[g * kv_page_tokens + j]);
-      for (int v = 0; v < vectors; ++v) sums[g][v] = fma(value[v], weight, sums[g][v]);
+    for (int v = 0; v < vectors; ++v) value[v] = load_dims<whole>(values + j * dim, d + v * lanes, dim);
+    for (int h = 0; h < heads; ++h) {
+      const F32 weight = set1(weights[h * kv_page_tokens + j]);
+      for (int v = 0; v < vectors; ++v) sums[h][v] = fma(value[v], weight, sums[h][v]);
     }
   }
-  for (int g = 0; g < heads; ++g)
-    for (int v = 0; v < vectors; ++v)
-      store_upto(out + g * out_stride + d + v * lanes, sums[g][v], v + 1 < vectors ? lanes : n);
+  for (int h = 0; h < heads; ++h)
+    for (int v = 0; v < vectors; ++v) store_upto(place(h, v), sums[h][v], count(v));
 }
 
-/// Runs of slots small enough for the L1 cache, as every vector of dimensions passes over them again.
-template <class Element, int heads>
+template <bool whole, int heads, class Element>
 void weigh_heads(const Element* values, int64_t slots, int64_t dim, const float* weights, float* out, int64_t stride) {
-  for (int g = 0; g < heads; ++g)
-    for (int64_t d = 0; d < dim; ++d) out[g * stride + d] = 0.0f;
-  for (int64_t j = 0; j < slots; j += 32) {
-    const int64_t count = smaller(32, slots - j);
+  for (int h = 0; h < heads; ++h)
+    for (int64_t d = 0; d < dim; ++d) out[h * stride + d] = 0.0f;
+  for (int64_t j = 0; j < slots; j += value_run) {
+    const int64_t count = smaller(value_run, slots - j);
     const Element* from = values + j * dim;
     int64_t d = 0;
     for (; d + 2 * lanes <= dim; d += 2 * lanes)
-      weigh_values<Element, heads, 2>(from, count, dim, d, weights + j, out, stride);
-    for (; d < dim; d += lanes) weigh_values<Element, heads, 1>(from, count, dim, d, weights + j, out, stride);
+      weigh_values<whole, heads, 2>(from, count, dim, d, weights + j, out, stride);
+    for (; d < dim; d += lanes) weigh_values<whole, heads, 1>(from, count, dim, d, weights + j, out, stride);
   }
 }
 
-template <class Element>
+template <bool whole, class Element>
 void strip_of(const AttentionArguments& a, const Element* keys, const Element* values, int64_t kv_head, int64_t slots,
               float* scratch, float* partials, int64_t stride) {
   const int64_t dim = a.kv.head_dim, padded = padded_to_lanes(dim), group = a.query_heads / a.kv.heads;
   float* scores = scratch;                      // [group, 256]
   float* q = scratch + group * kv_page_tokens;  // [group, padded], scaled
-  float* copy = q + group * padded;             // [lanes, padded + lanes]: a stride that is no power of two
   for (int64_t g = 0; g < group; ++g) {
     const float* from = a.q + (kv_head * group + g) * dim;
     for (int64_t d = 0; d < padded; ++d) q[g * padded + d] = d < dim ? from[d] * a.scale : 0.0f;
   }
-  score_strip(keys, slots, dim, q, padded, group, copy, scores);
+  // body<heads>(first of them)
+  const auto for_heads = [&](auto body) {
+    int64_t g = 0;
+    for (; g + 4 <= group; g += 4) body.template operator()<4>(g);
+    for (; g + 2 <= group; g += 2) body.template operator()<2>(g);
+    for (; g < group; ++g) body.template operator()<1>(g);
+  };
+  for_heads([&]<int heads>(int64_t g) {
+    score_keys<whole, heads>(keys, slots, dim, q + g * padded, padded, scores + g * kv_page_tokens);
+  });
   for (int64_t g = 0; g < group; ++g) {
     float* row = scores + g * kv_page_tokens;
-    float largest = row[0];
-    for (int64_t j = 1; j < slots; ++j) largest = row[j] > largest ? row[j] : largest;
+    F32 largest_lanes = set1(row[0]);
+    int64_t j = 0;
+    for (; j + lanes <= slots; j += lanes) largest_lanes = max(load(row + j), largest_lanes);
+    float largest = maximum(largest_lanes);
+    for (; j < slots; ++j) largest = row[j] > largest ? row[j] : largest;
     F32 sums = zero();
-    for_each_vector(slots, [&](int64_t j, int64_t n) {
-      store_upto(row + j, exp(load_upto(row + j, n) - set1(largest)), n);
-      sums = sums + load_upto(row + j, n);
+    for_each_vector(slots, [&](int64_t i, int64_t n) {
+      store_upto(row + i, exp(load_upto(row + i, n) - set1(largest)), n);
+      sums = sums + load_upto(row + i, n);
     });
     partials[g * stride] = largest;
     partials[g * stride + 1] = sum(sums);
   }
-  const auto weights = [&](int64_t g) { return scores + g * kv_page_tokens; };
-  const auto out = [&](int64_t g) { return partials + g * stride + 2; };
-  int64_t g = 0;
-  for (; g + 4 <= group; g += 4) weigh_heads<Element, 4>(values, slots, dim, weights(g), out(g), stride);
-  if (group - g == 3) {
-    weigh_heads<Element, 3>(values, slots, dim, weights(g), out(g), stride);
-    g += 3;
-  }
-  for (; g < group; ++g) weigh_heads<Element, 1>(values, slots, dim, weights(g), out(g), stride);
+  for_heads([&]<int heads>(int64_t g) {
+    weigh_heads<whole, heads>(values, slots, dim, scores + g * kv_page_tokens, partials + g * stride + 2, stride);
+  });
 }
 
 void attention_strip(const AttentionArguments& a, int64_t kv_head, int64_t page, int64_t slots, float* scratch,
                      float* partials, int64_t partial_stride) {
   const std::byte* keys = kv_row(a.kv, 0, kv_head, page * kv_page_tokens);
   const std::byte* values = kv_row(a.kv, 1, kv_head, page * kv_page_tokens);
+  const auto run = [&]<class Element>(const Element* k, const Element* v) {
+    if (a.kv.head_dim % (2 * lanes) == 0)
+      strip_of<true>(a, k, v, kv_head, slots, scratch, partials, partial_stride);
+    else
+      strip_of<false>(a, k, v, kv_head, slots, scratch, partials, partial_stride);
+  };
   if (a.kv.is_bf16)
-    strip_of(a, reinterpret_cast<const uint16_t*>(keys), reinterpret_cast<const uint16_t*>(values), kv_head, slots,
-             scratch, partials, partial_stride);
+    run(reinterpret_cast<const uint16_t*>(keys), reinterpret_cast<const uint16_t*>(values));
   else
-    strip_of(a, reinterpret_cast<const float*>(keys), reinterpret_cast<const float*>(values), kv_head, slots, scratch,
-             partials, partial_stride);
+    run(reinterpret_cast<const float*>(keys), reinterpret_cast<const float*>(values));
 }
 
 void attention_merge(const float* partials, int64_t count, int64_t stride, int64_t head_dim, float* out) {

@@ -1,6 +1,7 @@
-// The convolution reads its last inputs from the kept rows, which may be bf16, so it rounds all its inputs to that
-// type: a token's result must not depend on whether its predecessors came in the same pass. Tried and dropped: keeping
-// f32 rows for every model; twice the bytes for nothing, since these models were trained with bf16 rows.
+// The convolution reads its last inputs from the kept rows, which are f32 for every model. Rows of bf16 save two
+// megabytes of an 80B model's state, but all inputs must then be rounded to bf16 (a token's result must not depend on
+// whether its predecessors came in the same pass), and that was most of the error of 8-bit models: a random model of
+// four layers in Q8_0 stood at a mean KL of 1.0e-3 from its f32 form, and stands at 4e-5 without.
 #include "inference/delta_layer.h"
 
 #include <cmath>

@@ -21,7 +21,7 @@ struct DeltaShape {
   std::int64_t value_dim = 0;
   std::int64_t conv_rows = 0;  // taps - 1
   std::int64_t conv_channels = 0;
-  kernels::DType conv_type = kernels::DType::bf16;
+  kernels::DType conv_type = kernels::DType::f32;
   std::int64_t hidden = 0;  // width of the residual stream
 
   std::int64_t recurrent_values() const { return value_heads * key_dim * value_dim; }

@@ -107,8 +107,7 @@ MemoryPlan plan_memory(const WeightBytes& weights, const ModelConfig& config, st
   const DeltaConfig& delta = config.delta;
   plan.delta_state = times(times(delta.value_heads * delta.key_dim * delta.value_dim, 4), config.delta_layers());
   if (config.delta_layers() > 0)
-    plan.conv_state =
-        times((delta.conv_kernel - 1) * kernels::row_bytes(type, delta.conv_channels()), config.delta_layers());
+    plan.conv_state = times(times((delta.conv_kernel - 1) * delta.conv_channels(), 4), config.delta_layers());
   plan.activations = times(times(activation_values(config), chunk) + times(config.vocabulary, 8), 4);
   if (drafts > 0) plan.drafting = MtpLayer::work_bytes(config, chunk) + DeltaReplay::bytes(config, drafts + 1);
   return plan;

@@ -17,7 +17,7 @@ struct MemoryPlan {
   std::int64_t weights_owned = 0;   // rows put in order, experts joined, small tensors widened
   std::int64_t kv = 0;              // pages of 256 tokens of the attention layers, for the whole window
   std::int64_t delta_state = 0;     // f32 [Hv, Dk, Dv] of every DeltaNet layer, one sequence
-  std::int64_t conv_state = 0;      // [K - 1, C] of every DeltaNet layer, one sequence
+  std::int64_t conv_state = 0;      // f32 [K - 1, C] of every DeltaNet layer, one sequence
   std::int64_t activations =
       0;  // of one chunk: three residuals, the widest mixer and feed-forward network, 8 rows of logits
   std::int64_t drafting = 0;  // work memory of the draft layer, rows of drafts to take back; its KV is in `kv`
@@ -30,7 +30,7 @@ struct MemoryPlan {
   std::string line() const;
 };
 
-/// Type of kept keys, values and convolution rows: bf16 for quantized models, else f32: rounded, they move a router's
+/// Type of kept keys and values: bf16 for quantized models, else f32: rounded, they move a router's
 /// choice now and then, which is more than 16-bit weights may differ by.
 kernels::DType state_type(const ModelConfig& config);
 

@@ -65,7 +65,7 @@ std::string Model::fingerprint() const {
                 static_cast<double>(rope.magnitude));
   return config_.name + '\n' + source_.name() + '\n' + std::to_string(source_.size_bytes()) + '\n' +
          config_.quantization + '\n' + rope.scaling + ' ' + rotation + '\n' + kernels::name(state_type(config_)) +
-         "\nstate f32, grid 64, cpu " + kernels::name(kernels::best_cpu_path());
+         "\nstate f32, convolution f32, grid 64, cpu " + kernels::name(kernels::best_cpu_path());
 }
 
 std::int64_t choose_window(const Model& model, std::optional<std::int64_t> wanted, std::int64_t chunk,

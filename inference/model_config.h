@@ -68,7 +68,7 @@ struct ModelConfig {
   std::int64_t mtp_layers = 0;      // layers for multi-token prediction behind `layers`: 0 or 1
   float norm_eps = 1e-6F;           // every RMSNorm; weights are plain factors (any +1 is folded into them)
   bool tied_output = false;         // logits use the embedding
-  bool quantized = false;           // some matrix is; else keys, values and rows of the convolution stay f32
+  bool quantized = false;           // some matrix is; else keys and values stay f32
 
   AttentionConfig attention;
   RopeConfig rope;

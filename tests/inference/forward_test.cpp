@@ -26,7 +26,7 @@ struct Tolerance {
   double most, mean;
 };
 constexpr Tolerance plain_model{2e-4, 1e-5};
-// Activations in 8 to 15 bits, KV and convolution rows in bf16: a row here and there moves far; the mean tells the
+// Activations in 8 to 15 bits, keys and values in bf16: a row here and there moves far; the mean tells the
 // rest.
 constexpr Tolerance quantized_model{1.0, 2e-2};
 

@@ -33,15 +33,15 @@ TEST(MemoryPlan, CountsWholePagesOfTheAttentionLayersAlone) {
       << plan.line();
 }
 
-TEST(MemoryPlan, KeepsStatesOfQuantizedModelsIn16Bits) {
+TEST(MemoryPlan, KeepsKeysAndValuesOfQuantizedModelsIn16Bits) {
   ModelConfig config = read_model_config(model("qwen3next-blocks-q8_0"));  // 1 attention layer of 2 KV heads of 16
   const MemoryPlan half = plan_memory({}, config, 300, 64);
   EXPECT_EQ(half.kv, 2 * (2 * 2 * 256 * 16 * 2));
   config.quantized = false;
   const MemoryPlan full = plan_memory({}, config, 300, 64);
   EXPECT_EQ(full.kv, 2 * half.kv);
-  EXPECT_EQ(full.conv_state, 2 * half.conv_state);
-  EXPECT_EQ(full.delta_state, half.delta_state);  // always f32
+  EXPECT_EQ(full.conv_state, half.conv_state);  // always f32
+  EXPECT_EQ(full.delta_state, half.delta_state);
   EXPECT_EQ(plan_memory({}, read_model_config(model("qwen3next-ratio3-bf16")), 300, 64).kv,
             plan_memory({}, read_model_config(model("qwen3next-ratio3")), 300, 64).kv);
 }

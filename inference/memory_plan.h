@@ -14,7 +14,7 @@ namespace lectern::inference {
 
 struct MemoryPlan {
   std::int64_t weights_mapped = 0;  // bytes of the file that are read in place
-  std::int64_t weights_owned = 0;   // rows put in order, experts joined, small tensors widened
+  std::int64_t weights_owned = 0;   // packed rows, rows put in order, experts joined, small tensors widened
   std::int64_t kv = 0;              // pages of 256 tokens of the attention layers, for the whole window
   std::int64_t delta_state = 0;     // f32 [Hv, Dk, Dv] of every DeltaNet layer, one sequence
   std::int64_t conv_state = 0;      // f32 [K - 1, C] of every DeltaNet layer, one sequence

@@ -79,6 +79,7 @@ std::int64_t choose_window(const Model& model, std::optional<std::int64_t> wante
   std::int64_t window = wanted.value_or(std::min(config.context_length, usual_window));
   MemoryPlan plan = plan_memory(model.weights().bytes(), config, window, chunk, drafts);
   if (!available) return window;
+  *available += model.weights().owned_bytes;  // the model is open: they are taken already, and in the plan
   while (!wanted && plan.total() > *available && window > least_window) {
     window = std::max(window / 2, least_window);
     plan = plan_memory(model.weights().bytes(), config, window, chunk, drafts);

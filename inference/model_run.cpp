@@ -15,7 +15,8 @@ constexpr std::int64_t logits_rows = 64;  // 64 rows of 150,000 logits: 38 MB
 
 std::int64_t fitting(const Model& model, std::int64_t window, std::int64_t chunk) {
   if (const auto available = available_memory())
-    require_fit(model.path(), plan_memory(model.weights().bytes(), model.config(), window, chunk), *available);
+    require_fit(model.path(), plan_memory(model.weights().bytes(), model.config(), window, chunk),
+                *available + model.weights().owned_bytes);  // taken already, and in the plan
   return window;
 }
 

@@ -5,8 +5,10 @@
 
 namespace lectern::inference {
 
-/// Packs every quantized matrix that can be, into memory owned by `weights`, and gives the pages of the file back that
-/// held it: weights are in memory once. A matrix that stands in two places (tied output) stays one.
+/// Packs the quantized matrices that are read in place, into memory owned by `weights`, and gives the pages of the file
+/// back that held them: weights are in memory once. What loading has copied already (rows in another order, joined
+/// experts) stays as it is. A matrix that stands in two places (tied output) stays one. Only for weights of mapped
+/// files.
 void pack_weights(Weights& weights);
 
 }  // namespace lectern::inference

@@ -63,19 +63,4 @@ ActivationsQ8 round_activations(Stream& stream, ConstTensor x, Rounding rounding
   return out;
 }
 
-ActivationsQ8 rows_of(const ActivationsQ8& x, std::int64_t first, std::int64_t count) {
-  ActivationsQ8 part = x;
-  part.rows = count;
-  if (x.words != nullptr) {
-    part.words += first * x.padded_columns;
-  } else {
-    part.values += first * x.padded_columns;
-    part.residuals += first * x.padded_columns;
-    part.group_corrections += first * x.padded_groups * 2;
-  }
-  part.scales += first * x.padded_groups * 2;
-  part.refined += first * x.padded_groups / 8;
-  return part;
-}
-
 }  // namespace lectern::kernels::cpu

@@ -31,7 +31,4 @@ Rounding row_rounding(const InnerLoops& loops, DType type);
 ActivationsQ8 round_activations(Stream& stream, ConstTensor x, Rounding rounding,
                                 ScratchUse use = ScratchUse::activations);
 
-/// Rows [first, first + count) of x, which has no order.
-ActivationsQ8 rows_of(const ActivationsQ8& x, std::int64_t first, std::int64_t count);
-
 }  // namespace lectern::kernels::cpu

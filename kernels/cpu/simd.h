@@ -16,8 +16,13 @@
 #include "kernels/cpu/simd_generic.h"
 #endif
 
-/// For lambdas of inner loops, which g++ 12 calls as functions when they are long.
+/// For lambdas of inner loops, which g++ 12 calls as functions when they are long. Not for the generic path, which is
+/// written out word by word, and not with sanitizers: either took g++ minutes for a file.
+#if defined(__AVX2__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define LECTERN_INLINE __attribute__((always_inline))
+#else
+#define LECTERN_INLINE
+#endif
 
 namespace lectern::kernels::cpu {
 namespace {

@@ -67,12 +67,6 @@ inline void istore(void* p, I32 x) {
 inline I32 iset1(int32_t x) {
   return _mm512_set1_epi32(x);
 }
-inline I32 load_i8(const int8_t* p) {
-  return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-}
-inline I32 imultiply(I32 a, I32 b) {
-  return _mm512_mullo_epi32(a, b);
-}
 /// The low bytes of 32 numbers from -128 to 127.
 inline void store_as_i8(int8_t* p, const I32 (&x)[2]) {
   for (int i = 0; i < 2; ++i) _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 16 * i), _mm512_cvtepi32_epi8(x[i]));
@@ -86,10 +80,6 @@ inline F32 load_bf16(const uint16_t* p) {
 }
 inline F32 load_half(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-}
-/// Two halves, the first in the low 16 bits.
-inline void store_halves(float* out, uint32_t two) {
-  _mm_storel_pi(reinterpret_cast<__m64*>(out), _mm_cvtph_ps(_mm_cvtsi32_si128(static_cast<int>(two))));
 }
 inline float half_to_f32(uint16_t h) {
   return _cvtsh_ss(h);
@@ -144,9 +134,6 @@ inline F32 rounded_to_bf16(F32 x) {
 inline I32 shift_left_7(I32 x) {
   return _mm512_slli_epi32(x, 7);
 }
-inline F32 odd_lanes(F32 x) {
-  return _mm512_maskz_mov_ps(0xaaaa, x);
-}  // the others zero
 inline float sum(F32 x) {
   return _mm512_reduce_add_ps(x);
 }
@@ -266,15 +253,15 @@ inline I32 multiply_bytes(I32 u, I32 s) {
 inline I32 multiply_words(I32 a, I32 b) {
   return _mm512_madd_epi16(a, b);
 }
-inline I32 add_in_order(I32 x) {
+inline I32 kept_apart(I32 x) {
   asm("" : "+v"(x));
   return x;
 }
 inline I32 add_words(I32 a, I32 b) {
-  return add_in_order(_mm512_add_epi16(a, b));
+  return kept_apart(_mm512_add_epi16(a, b));
 }
 inline I32 iadd_in_order(I32 a, I32 b) {
-  return add_in_order(_mm512_add_epi32(a, b));
+  return kept_apart(_mm512_add_epi32(a, b));
 }
 inline void widen_bytes(I32 x, I32 (&out)[2]) {
   const __m512i low = _mm512_broadcast_i32x4(_mm_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13));

@@ -73,12 +73,6 @@ inline void istore(void* p, I32 x) {
 inline I32 iset1(int32_t x) {
   return I32{x, x, x, x};
 }
-inline I32 load_i8(const int8_t* p) {
-  return I32{p[0], p[1], p[2], p[3]};
-}
-inline I32 imultiply(I32 a, I32 b) {
-  return a * b;
-}
 inline void store_as_i8(int8_t* p, const I32 (&x)[8]) {
   for (int i = 0; i < 32; ++i) p[i] = static_cast<int8_t>(x[i / 4][i % 4]);
 }
@@ -102,10 +96,6 @@ inline float half_to_f32(uint16_t h) {
   bits |= (h & 0x8000u) << 16;
   __builtin_memcpy(&x, &bits, 4);
   return x;
-}
-inline void store_halves(float* out, uint32_t two) {
-  out[0] = half_to_f32(static_cast<uint16_t>(two));
-  out[1] = half_to_f32(static_cast<uint16_t>(two >> 16));
 }
 inline F32 load_half(const uint16_t* p) {
   return F32{half_to_f32(p[0]), half_to_f32(p[1]), half_to_f32(p[2]), half_to_f32(p[3])};
@@ -138,9 +128,6 @@ inline F32 rounded_to_bf16(F32 x) {
 inline I32 shift_left_7(I32 x) {
   return x << 7;
 }
-inline F32 odd_lanes(F32 x) {
-  return F32{0, x[1], 0, x[3]};
-}  // the others zero
 inline float sum(F32 x) {
   return (x[0] + x[2]) + (x[1] + x[3]);
 }
@@ -173,27 +160,6 @@ inline U8x32 load_bytes(const void* p) {
 }
 inline void store_bytes(void* p, U8x32 x) {
   __builtin_memcpy(p, &x, 32);
-}
-inline U8x32 bytes(int x) {
-  const U8x32::Half half = U8x32::Half{} + static_cast<uint8_t>(x);
-  return {half, half};
-}
-inline U8x32 both(U8x32 x, U8x32 y) {
-  return {x.a & y.a, x.b & y.b};
-}
-inline U8x32 either(U8x32 x, U8x32 y) {
-  return {x.a | y.a, x.b | y.b};
-}
-inline U8x32 flipped(U8x32 x, U8x32 y) {
-  return {x.a ^ y.a, x.b ^ y.b};
-}
-template <int bits>
-inline U8x32 shift_right(U8x32 x) {
-  return {x.a >> bits, x.b >> bits};
-}
-template <int bits>
-inline U8x32 shift_left(U8x32 x) {
-  return {x.a << bits, x.b << bits};
 }
 /// 32 bytes of each of 4 rows: out[w] holds their words w.
 inline void transpose_eight(const U8x32 (&rows)[4], I32 (&out)[8]) {
@@ -281,6 +247,9 @@ inline I32 multiply_words(I32 x, I32 y) {
   for (int i = 0; i < 4; ++i) sums[i] = a[2 * i] * b[2 * i] + a[2 * i + 1] * b[2 * i + 1];
   return iload(sums);
 }
+inline I32 kept_apart(I32 x) {
+  return x;
+}
 inline I32 add_words(I32 x, I32 y) {
   typedef int16_t Words __attribute__((vector_size(16)));
   return reinterpret_cast<I32>(reinterpret_cast<Words>(x) + reinterpret_cast<Words>(y));
@@ -304,11 +273,6 @@ inline U8x32 join_16(const uint8_t* a, const uint8_t* b) {
   __builtin_memcpy(&x.a, a, 16);
   __builtin_memcpy(&x.b, b, 16);
   return x;
-}
-inline U8x32 nibbles_of_16(const uint8_t* p) {
-  U8x32::Half x;
-  __builtin_memcpy(&x, p, 16);
-  return {x & 15, x >> 4};
 }
 
 }  // namespace

@@ -5,11 +5,11 @@
 // softmax between. Each score, each weight and each output element is computed by its own chain of operations whatever
 // the rows beside it, and slots past a row's own position take no part, so a row's bits do not depend on the others.
 // Keys and values of 16 bits are multiplied as words of 11 bits and a sign, scaled by the largest of their slot: the
-// CPU multiplies twice as many words as f32 values, and the rounding stays below that of bf16 itself (12 bits of a key
-// against the 8 of its bf16). Queries keep 12 bits, softmax weights 14 of the largest of a tile. Sums fit 32 bits:
-// 256 * 4095 * 2047 and 64 * 16383 * 2047 are below 2^31.
-// Decode: a strip of 256 slots is a fixed piece with its own maximum; keys and values come from memory once for all
-// query heads of the group, four of which meet each vector of them.
+// CPU multiplies twice as many words as f32 values. A value near the largest of its slot keeps 11 bits against the 8 of
+// its bf16; one below an eighth of it keeps fewer. Queries keep 12 bits, softmax weights 14 of the largest of a tile.
+// Sums fit 32 bits: 256 * 4095 * 2047 and 64 * 16383 * 2047 are below 2^31. Decode: a strip of 256 slots is a fixed
+// piece with its own maximum; keys and values come from memory once for all query heads of the group, four of which
+// meet each vector of them.
 #pragma once
 
 #include "kernels/cpu/paths/byte_sums.h"

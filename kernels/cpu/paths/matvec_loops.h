@@ -4,7 +4,8 @@
 // bytes are taken apart in registers (unpack.h) so that a lane is a row: scales are vectors, and nothing is summed over
 // lanes. A form with lanes along k spent more instructions on spreading the scale of each 32 values and on short sums
 // than on products. One AVX2 core at 2.83 GHz, packed: Q4_K 24 GB/s, Q6_K 22.
-// Weights of 8 bits: lanes run along k, and four sums take turns, so that no addition waits for the one before.
+// Weights of 8 bits: packed, a lane is a row too; else lanes run along k, and four sums take turns, so that no addition
+// waits for the one before.
 // Rows of x are independent of each other: a row's bits are those of that row alone.
 #pragma once
 

@@ -19,7 +19,7 @@ namespace {
 constexpr int panel_vectors = lanes == 4 ? 1 : 2;
 constexpr int64_t panel_rows = panel_vectors * lanes;
 constexpr int tile = lanes == 16 ? 6 : lanes == 8 ? 3 : 4;  // with panel_vectors: what the registers hold
-constexpr int64_t byte_columns = 512;   // of a panel of bytes or words, with scales 20 KiB in AVX-512
+constexpr int64_t byte_columns = 512;   // of a panel of bytes or words: bytes with scales 20 KiB in AVX-512, words 36
 constexpr int64_t float_columns = 128;  // of a panel of f32, 16 KiB
 constexpr int64_t spare_columns = 64;   // a transposed square may reach past the end of a run
 
@@ -133,8 +133,10 @@ void multiply_panel(const uint8_t* panel, const float* panel_scales, const Activ
   const RowPointers<const int8_t, rows> values(rounded + column * value_bytes<bits>,
                                                x.padded_columns * value_bytes<bits>, x.order, first_row);
   const RowPointers<const float, rows> scales(x.scales + first_group * 2, x.padded_groups * 2, x.order, first_row);
-  const RowPointers<const int32_t, rows> corrections(x.group_corrections + first_group * 2, x.padded_groups * 2,
-                                                     x.order, first_row);
+  // Words have no corrections: there any address will do.
+  const RowPointers<const int32_t, rows> corrections(
+      has_zero_point ? x.group_corrections + first_group * 2 : reinterpret_cast<const int32_t*>(x.scales),
+      x.padded_groups * 2, x.order, first_row);
   F32 totals[rows][panel_vectors];
   for (int r = 0; r < rows; ++r)
     for (int v = 0; v < panel_vectors; ++v)

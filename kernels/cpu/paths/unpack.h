@@ -73,8 +73,10 @@ struct PackedRows {
   const std::byte* pack;
   int64_t lane;
 
+  /// Past the last pack it is that one again; nobody reads what becomes of it.
   PackedRows(const WeightRows& w, int64_t first, int64_t column)
-      : pack(w.data + first / rows_of_pack * rows_of_pack * w.row_bytes + column / Block::values * block_bytes),
+      : pack(w.data + smaller(first, w.rows - 1) / rows_of_pack * rows_of_pack * w.row_bytes +
+             column / Block::values * block_bytes),
         lane(first % rows_of_pack) {}
   void advance(int64_t columns) { pack += columns / Block::values * block_bytes; }
   LECTERN_INLINE I32 word(int vector, int64_t block, int64_t place) const {

@@ -14,7 +14,7 @@ const char* const overview =
     "  read       [--session NAME] PATH...        read now, ask later\n"
     "  sessions   list | show ID | search TEXT | export ID --format md|html|json | delete ID\n"
     "  extract    [--json] PATH                   text by page with boxes and anchors\n"
-    "  model      list | fetch NAME | inspect FILE | synthesize\n"
+    "  model      list | fetch [NAME] | inspect FILE | synthesize\n"
     "  cache      stats | verify | clear\n";
 
 const std::map<std::string, std::string>& texts() {
@@ -51,7 +51,8 @@ const std::map<std::string, std::string>& texts() {
        "Prints the text of a document by page, each page after its marker; --json with a box for every word.\n"},
       {"model",
        "lectern-cli model list              model files in the models folder, and those that can be fetched\n"
-       "lectern-cli model fetch NAME        download one, check it, put it into the models folder\n"
+       "lectern-cli model fetch [NAME]      download one, check it, put it into the models folder; usually the "
+       "default\n"
        "lectern-cli model inspect FILE      what a model file holds\n"
        "lectern-cli model synthesize --preset NAME --quant TYPE --seed N [options] OUT.gguf\n"
        "                                    writes a model of a true shape with random weights, for measuring\n"

@@ -77,15 +77,16 @@ int model(const Arguments& given, const CliStreams& streams, std::stop_token sto
     return 0;
   }
   if (action == "fetch") {
-    if (operands.size() != 2) throw CliUsageError("model fetch: name one model; see lectern-cli model list");
+    if (operands.size() > 2) throw CliUsageError("model fetch: name one model; see lectern-cli model list");
     ProgressLine progress(streams);
+    const std::string name = operands.size() == 2 ? operands[1] : default_model().name;
     const std::string file = fetch_model(
-        operands[1], models_folder(), [&](const std::string& line) { progress.show(line); }, stop);
+        name, models_folder(), [&](const std::string& line) { progress.show(line); }, stop);
     progress.clear();
     streams.out << file << '\n';
     return 0;
   }
-  throw CliUsageError("model: use list, fetch NAME, inspect FILE or synthesize");
+  throw CliUsageError("model: use list, fetch [NAME], inspect FILE or synthesize");
 }
 
 int cache(const Arguments& given, const CliStreams& streams) {

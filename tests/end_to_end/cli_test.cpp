@@ -286,6 +286,20 @@ TEST_F(CliModelTest, StopsOnCtrlCAndKeepsWhatWasWritten) {
   EXPECT_FALSE(messages[1].at("text").get<std::string>().empty());
 }
 
+TEST_F(CliModelTest, FetchesTheDefaultModelWhenNoneIsNamed) {
+  // The command as installer/set-up gives it; the file is there already, so no network is needed.
+  const std::string models = folder_.path() + "/data/lectern/models";
+  std::filesystem::create_directories(models);
+  const std::string file = models + "/" + std::filesystem::path(model_).filename().string();
+  std::filesystem::create_symlink(model_, file);
+  std::ifstream set_up(LECTERN_SOURCE_DIR "/installer/set-up");
+  const std::string script{std::istreambuf_iterator<char>(set_up), {}};
+  EXPECT_NE(script.find("lectern-cli\" model fetch >>"), std::string::npos) << "installer/set-up gives another command";
+  const ProcessResult result = run({"model", "fetch"});
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  EXPECT_EQ(result.output, file + "\n");
+}
+
 TEST_F(CliModelTest, DelegatesToTheEngine) {
   const ProcessResult result = run({"tokenize", "--model", model_, write("text.txt", "Hello world")});
   EXPECT_EQ(result.exit_code, 0) << result.errors;

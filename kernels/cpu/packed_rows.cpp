@@ -2,6 +2,8 @@
 
 #include <cassert>
 #include <cstring>
+#include <type_traits>
+#include <vector>
 
 #include "kernels/quant_blocks.h"
 
@@ -12,25 +14,19 @@ namespace {
 static_assert(sizeof(BlockQ5_K) == 176 && offsetof(BlockQ5_K, high) == 16 && offsetof(BlockQ5_K, q) == 48);
 static_assert(sizeof(BlockQ6_K) == 210 && offsetof(BlockQ6_K, high) == 128 && offsetof(BlockQ6_K, scales) == 192);
 
-/// Where the half that is no part of a word stands in a block; beyond its end if there is none.
-std::int64_t half_place(DType type) {
-  const std::int64_t bytes = block_bytes(type);
-  if (bytes % 4 == 0) return bytes;
-  return type == DType::q6_k ? static_cast<std::int64_t>(offsetof(BlockQ6_K, d)) : 0;
-}
+/// The parts of one block: a half, if its size is no whole number of words, and the words, in the order of a pack.
+struct BlockParts {
+  std::int64_t bytes = 0, half = -1;  // of the block; where the half stands, if there is one
+  std::vector<std::int64_t> words;    // where they stand
 
-/// body(place in the block, place in the pack, bytes) of each piece of one block of row `row` of a pack.
-template <class Body>
-void for_each_piece(DType type, std::int64_t row, Body body) {
-  const std::int64_t bytes = block_bytes(type), half = half_place(type);
-  std::int64_t words_begin = 0;
-  if (half < bytes) {
-    body(half, row * 2, 2);
-    words_begin = pack_rows * 2;
+  explicit BlockParts(DType type) : bytes(block_bytes(type)) {
+    if (bytes % 4 != 0) half = type == DType::q6_k ? static_cast<std::int64_t>(offsetof(BlockQ6_K, d)) : 0;
+    words.resize(static_cast<std::size_t>(bytes / 4));
+    for (std::int64_t place = half == 0 ? 2 : 0; place + 4 <= bytes; place += 4)
+      words[static_cast<std::size_t>(word_in_pack(place, bytes))] = place;
   }
-  for (std::int64_t place = half == 0 ? 2 : 0; place + 4 <= bytes; place += 4)
-    body(place, words_begin + (word_in_pack(place, bytes) * pack_rows + row) * 4, 4);
-}
+  std::int64_t words_begin() const { return half < 0 ? 0 : pack_rows * 2; }
+};
 
 }  // namespace
 
@@ -40,19 +36,20 @@ bool can_pack(const ConstTensor& w) {
 
 ConstTensor pack(Stream& stream, const ConstTensor& w, std::byte* to) {
   assert(can_pack(w));
-  const std::int64_t bytes = block_bytes(w.type), blocks = w.columns() / block_values(w.type);
-  const std::int64_t packs = w.rows() / pack_rows, pack_bytes = blocks * bytes * pack_rows;
-  stream.pool().parallel_for(packs, 1, [&](std::int64_t first, std::int64_t last, int) {
+  const BlockParts parts(w.type);
+  const std::int64_t blocks = w.columns() / block_values(w.type), row_size = blocks * parts.bytes;
+  stream.pool().parallel_for(w.rows() / pack_rows, 1, [&](std::int64_t first, std::int64_t last, int) {
     for (std::int64_t index = first; index < last; ++index) {
-      const std::byte* from = w.data + index * pack_bytes;
-      std::byte* packed = to + index * pack_bytes;
-      for (std::int64_t block = 0; block < blocks; ++block, packed += pack_rows * bytes)
-        for (std::int64_t row = 0; row < pack_rows; ++row) {
-          const std::byte* source = from + (row * blocks + block) * bytes;
-          for_each_piece(w.type, row, [&](std::int64_t place, std::int64_t in_pack, std::int64_t size) {
-            std::memcpy(packed + in_pack, source + place, static_cast<std::size_t>(size));
-          });
-        }
+      const std::byte* from = w.data + index * pack_rows * row_size;
+      std::byte* out = to + index * pack_rows * row_size;
+      for (std::int64_t block = 0; block < blocks; ++block, from += parts.bytes) {
+        const auto put = [&](std::int64_t place, auto size) {
+          for (std::int64_t row = 0; row < pack_rows; ++row, out += size)
+            std::memcpy(out, from + row * row_size + place, size);
+        };
+        if (parts.half >= 0) put(parts.half, std::integral_constant<std::size_t, 2>());
+        for (const std::int64_t place : parts.words) put(place, std::integral_constant<std::size_t, 4>());
+      }
     }
   });
   ConstTensor result = w;
@@ -62,12 +59,17 @@ ConstTensor pack(Stream& stream, const ConstTensor& w, std::byte* to) {
 }
 
 void unpack_row(const ConstTensor& packed, std::int64_t row, std::byte* out) {
-  const std::int64_t bytes = block_bytes(packed.type), blocks = packed.columns() / block_values(packed.type);
-  const std::byte* from = packed.data + row / pack_rows * pack_rows * blocks * bytes;
-  for (std::int64_t block = 0; block < blocks; ++block, from += pack_rows * bytes, out += bytes)
-    for_each_piece(packed.type, row % pack_rows, [&](std::int64_t place, std::int64_t in_pack, std::int64_t size) {
-      std::memcpy(out + place, from + in_pack, static_cast<std::size_t>(size));
-    });
+  const BlockParts parts(packed.type);
+  const std::int64_t blocks = packed.columns() / block_values(packed.type), lane = row % pack_rows;
+  const std::byte* from = packed.data + (row - lane) * blocks * parts.bytes;
+  for (std::int64_t block = 0; block < blocks; ++block, from += pack_rows * parts.bytes, out += parts.bytes) {
+    if (parts.half >= 0) std::memcpy(out + parts.half, from + lane * 2, 2);
+    const std::byte* words = from + parts.words_begin() + lane * 4;
+    for (const std::int64_t place : parts.words) {
+      std::memcpy(out + place, words, 4);
+      words += pack_rows * 4;
+    }
+  }
 }
 
 }  // namespace lectern::kernels::cpu

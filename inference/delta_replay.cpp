@@ -31,9 +31,10 @@ std::int64_t DeltaReplay::bytes(const ModelConfig& config, std::int64_t rows) {
   if (shape.layers == 0) return 0;
   const DeltaConfig& d = config.delta;
   const std::int64_t layer = d.conv_channels() + d.key_heads * d.key_dim + d.value_size() + 2 * d.value_heads;
-  return (shape.layers * rows * layer + shape.recurrent_values() + rows * (d.conv_channels() + d.value_size())) *
+  return (shape.layers * rows * layer + shape.recurrent_values() + shape.conv_values() +
+          rows * (d.conv_channels() + d.value_size())) *
              f32_bytes +
-         shape.conv_bytes() + (5 * shape.layers + 4) * kernels::memory_alignment;
+         (5 * shape.layers + 4) * kernels::memory_alignment;
 }
 
 DeltaReplay::DeltaReplay(const ModelConfig& config, std::int64_t rows)
@@ -49,7 +50,7 @@ DeltaReplay::DeltaReplay(const ModelConfig& config, std::int64_t rows)
                        arena_.f32({rows, d.value_heads}),
                        arena_.f32({rows, d.value_heads})});
   recurrent_ = arena_.f32({shape.value_heads, shape.key_dim, shape.value_dim});
-  conv_ = arena_.tensor(shape.conv_type, {shape.conv_rows, shape.conv_channels});
+  conv_ = arena_.f32({shape.conv_rows, shape.conv_channels});
   u_ = arena_.f32({rows, d.conv_channels()});
   o_ = arena_.f32({rows, d.value_heads, d.value_dim});
 }

@@ -4,9 +4,7 @@
 #include "inference/delta_snapshots.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstring>
 
 namespace lectern::inference {
 
@@ -17,14 +15,13 @@ bool all_finite(std::span<const float> values) {
 }  // namespace
 
 std::int64_t DeltaShape::bytes() const {
-  return layers * (recurrent_values() * static_cast<std::int64_t>(sizeof(float)) + conv_bytes()) +
-         hidden * static_cast<std::int64_t>(sizeof(float));
+  return (layers * (recurrent_values() + conv_values()) + hidden) * static_cast<std::int64_t>(sizeof(float));
 }
 
 DeltaState::DeltaState(const DeltaShape& shape)
     : shape_(shape),
       recurrent_(static_cast<std::size_t>(shape.layers * shape.recurrent_values())),
-      conv_(static_cast<std::size_t>(shape.layers * shape.conv_bytes())) {}
+      conv_(static_cast<std::size_t>(shape.layers * shape.conv_values())) {}
 
 kernels::Tensor DeltaState::recurrent(std::int64_t layer) {
   return kernels::f32_view(recurrent_.data() + layer * shape_.recurrent_values(),
@@ -32,12 +29,12 @@ kernels::Tensor DeltaState::recurrent(std::int64_t layer) {
 }
 
 kernels::Tensor DeltaState::conv(std::int64_t layer) {
-  return {conv_.data() + layer * shape_.conv_bytes(), shape_.conv_type, {shape_.conv_rows, shape_.conv_channels}};
+  return kernels::f32_view(conv_.data() + layer * shape_.conv_values(), {shape_.conv_rows, shape_.conv_channels});
 }
 
 void DeltaState::clear() {
   std::fill(recurrent_.begin(), recurrent_.end(), 0.0F);
-  std::fill(conv_.begin(), conv_.end(), std::byte{0});
+  std::fill(conv_.begin(), conv_.end(), 0.0F);
 }
 
 void DeltaState::copy_from(const DeltaState& other) {
@@ -46,21 +43,7 @@ void DeltaState::copy_from(const DeltaState& other) {
 }
 
 bool DeltaState::is_finite() const {
-  if (!all_finite(recurrent_)) return false;
-  if (shape_.conv_type == kernels::DType::f32) {
-    for (std::size_t at = 0; at + sizeof(float) <= conv_.size(); at += sizeof(float)) {
-      float value = 0;
-      std::memcpy(&value, conv_.data() + at, sizeof value);
-      if (!std::isfinite(value)) return false;
-    }
-    return true;
-  }
-  for (std::size_t at = 0; at + 2 <= conv_.size(); at += 2) {
-    std::uint16_t bits = 0;  // bf16: the upper half of a float
-    std::memcpy(&bits, conv_.data() + at, sizeof bits);
-    if (!std::isfinite(std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16))) return false;
-  }
-  return true;
+  return all_finite(recurrent_) && all_finite(conv_);
 }
 
 DeltaSnapshot::DeltaSnapshot(const DeltaShape& shape) : state(shape), hidden(static_cast<std::size_t>(shape.hidden)) {}

@@ -21,18 +21,16 @@ struct DeltaShape {
   std::int64_t value_dim = 0;
   std::int64_t conv_rows = 0;  // taps - 1
   std::int64_t conv_channels = 0;
-  kernels::DType conv_type = kernels::DType::f32;
   std::int64_t hidden = 0;  // width of the residual stream
 
   std::int64_t recurrent_values() const { return value_heads * key_dim * value_dim; }
-  std::int64_t conv_bytes() const {
-    return conv_rows == 0 ? 0 : conv_rows * kernels::row_bytes(conv_type, conv_channels);
-  }
+  std::int64_t conv_values() const { return conv_rows * conv_channels; }
   /// Bytes of one snapshot.
   std::int64_t bytes() const;
 };
 
-/// The live state: per layer S [Hv, Dk, Dv] f32 and the last convolution inputs [K-1, C]. Zero at a sequence's start.
+/// The live state: per layer S [Hv, Dk, Dv] f32 and the last convolution inputs [K-1, C] f32. Zero at a sequence's
+/// start.
 class DeltaState {
  public:
   explicit DeltaState(const DeltaShape& shape);
@@ -46,8 +44,7 @@ class DeltaState {
 
  private:
   DeltaShape shape_;
-  std::vector<float> recurrent_;
-  std::vector<std::byte> conv_;
+  std::vector<float> recurrent_, conv_;
 };
 
 /// An exact copy of the state after `position` tokens, and the final-normed hidden row of the last of them, from which

@@ -56,7 +56,6 @@ DeltaShape delta_shape(const ModelConfig& config) {
   shape.value_dim = config.delta.value_dim;
   shape.conv_rows = config.delta.conv_kernel - 1;
   shape.conv_channels = config.delta.conv_channels();
-  shape.conv_type = kernels::DType::f32;
   return shape;
 }
 

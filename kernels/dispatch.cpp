@@ -202,9 +202,9 @@ void attention_decode(Stream& stream, ConstTensor q, KvShape shape, KvStrips str
 
 void causal_conv1d(Stream& stream, ConstTensor x, ConstTensor w, Tensor state,
                    std::span<const std::int64_t> snapshot_offsets, std::span<const Tensor> snapshots, Tensor out) {
-  require(is_f32(x, 2) && is_f32(w, 2) && is_f32(out, 2) && same_shape(x, out) && state.rank == 2 &&
-              (state.type == DType::f32 || state.type == DType::bf16) && w.dim(0) == x.dim(1) && w.dim(1) >= 1 &&
-              w.dim(1) <= 16 && state.dim(0) == w.dim(1) - 1 && state.dim(1) == x.dim(1),
+  require(is_f32(x, 2) && is_f32(w, 2) && is_f32(out, 2) && same_shape(x, out) && is_f32(state, 2) &&
+              w.dim(0) == x.dim(1) && w.dim(1) >= 1 && w.dim(1) <= 16 && state.dim(0) == w.dim(1) - 1 &&
+              state.dim(1) == x.dim(1),
           "causal_conv1d", {{"x", x}, {"w", w}, {"state", state}, {"out", out}},
           "expected x and out [T, C], w [C, K], state [K-1, C], K at most 16");
   check_snapshots("causal_conv1d", x.dim(0), state, snapshot_offsets, snapshots);

@@ -21,7 +21,7 @@ std::int32_t zero_point(DType type) {
 }  // namespace
 
 Rounding panel_rounding(const InnerLoops& loops, DType type) {
-  if (type == DType::q8_0 && loops.panel_words) return {32, 0, true};
+  if (type == DType::q8_0 && loops.panel_i16) return {32, 0, true};
   return {type == DType::q6_k ? 16 : 32, zero_point(type)};
 }
 
@@ -39,14 +39,14 @@ ActivationsQ8 round_activations(Stream& stream, ConstTensor x, Rounding rounding
   out.padded_columns = (columns + 63) / 64 * 64;
   out.padded_groups = (columns / out.group + 7) / 8 * 8;
   const std::int64_t elements = rows * out.padded_columns, groups = rows * out.padded_groups;
-  std::byte* memory = stream.scratch().shared(use, elements * 2 + groups * (rounding.words ? 8 : 16) + groups / 8);
+  std::byte* memory = stream.scratch().shared(use, elements * 2 + groups * (rounding.i16 ? 8 : 16) + groups / 8);
   const auto take = [&](std::int64_t bytes) {
     std::byte* part = memory;
     memory += bytes;
     return part;
   };
-  if (rounding.words) {
-    out.words = reinterpret_cast<std::int16_t*>(take(elements * 2));
+  if (rounding.i16) {
+    out.values_i16 = reinterpret_cast<std::int16_t*>(take(elements * 2));
   } else {
     out.values = reinterpret_cast<std::int8_t*>(take(elements));
     out.residuals = reinterpret_cast<std::int8_t*>(take(elements));

@@ -11,13 +11,13 @@ namespace lectern::kernels::cpu {
 struct Rounding {
   std::int64_t group = 32;      // values that share a scale of the weights
   std::int32_t zero_point = 0;  // added to the weights to store them as unsigned bytes (paths/unpack.h)
-  bool words = false;           // to 15 bits
+  bool i16 = false;             // all values to 15 bits, in 16
   friend bool operator==(const Rounding&, const Rounding&) = default;
 };
 /// For panels (matmul). Only of quantized types.
 Rounding panel_rounding(const InnerLoops& loops, DType type);
-/// For single rows (matvec). Weights of 8 bits meet words on every path: what that costs hides behind the memory they
-/// come from.
+/// For single rows (matvec). Weights of 8 bits meet 16-bit values on every path: what that costs hides behind the
+/// memory they come from.
 Rounding row_rounding(const InnerLoops& loops, DType type);
 
 /// Rounds x [T, K] f32 in blocks of 32 values: scale = max|x| / 127, q = round(x * (127 / max|x|)), ties to even. The
@@ -26,7 +26,7 @@ Rounding row_rounding(const InnerLoops& loops, DType type);
 /// A few channels of many models are tens of times larger than the rest ("massive activations"); the other 31 values of
 /// their block would drown in the rounding. A block is refined where max|x| > 8 * mean|x| of its row: what the rounding
 /// left over is kept as a second byte, in parts of 1/128. Whether a block is refined depends on its own row alone.
-/// Words are both bytes in one, for all blocks: word = 128 * q + residual, scale = max|x| / 127 / 128.
+/// 16-bit values are both bytes in one, for all blocks: value = 128 * q + residual, scale = max|x| / 127 / 128.
 /// The memory is the stream's scratch `use`, until that is asked for again.
 ActivationsQ8 round_activations(Stream& stream, ConstTensor x, Rounding rounding,
                                 ScratchUse use = ScratchUse::activations);

@@ -20,8 +20,8 @@ struct WeightRows {
 };
 
 /// Activations rounded to 8 bits, or to 15 where a group is refined (activations_q8.h): x = scale * (value + residual /
-/// 128). For weights of 8 bits, where the path multiplies them as words, all are rounded to 15 bits: x = scale * word.
-/// Rows are filled up with zeros, so that loops run over whole vectors.
+/// 128). For weights of 8 bits, where the path multiplies 16-bit numbers, all are rounded to 15 bits: x = scale *
+/// value_i16. Rows are filled up with zeros, so that loops run over whole vectors.
 struct ActivationsQ8 {
   std::int64_t rows;                // T
   const std::int32_t* order;        // [T]: row t of a product is row order[t] of these, null: row t
@@ -29,7 +29,7 @@ struct ActivationsQ8 {
   std::int64_t padded_groups;       // Gp: columns / group rounded up to a multiple of 8
   std::int64_t group;               // values that share a scale of the weights: 32, Q6_K 16
   std::int32_t zero_point;          // of the weights: their bytes are stored as value + zero_point
-  std::int16_t* words;              // [T, Kp] if rounded to words, and then only scales and refined (none) beside
+  std::int16_t* values_i16;         // [T, Kp] if rounded to 16 bits, and then only scales and refined (none) beside
   std::int8_t* values;              // [T, Kp]
   std::int8_t* residuals;           // [T, Kp]: -64..64, zeros in groups that are not refined
   std::uint8_t* refined;            // [T, Gp / 8]: bit g % 8 of byte g / 8: group g has residuals
@@ -69,22 +69,21 @@ struct DeltaRuleArguments {
 };
 
 struct ConvolutionArguments {
-  const float* x;    // [T, C]
-  const float* w;    // [C, K]
-  std::byte* state;  // [K-1, C]
+  const float* x;  // [T, C]
+  const float* w;  // [C, K]
+  float* state;    // [K-1, C]
   float* out;
   std::int64_t tokens, channels, width;
-  bool state_is_bf16;
   const std::int64_t* snapshot_offsets;
-  std::byte* const* snapshots;
+  float* const* snapshots;
   std::int64_t snapshot_count;
 };
 
 struct InnerLoops {
   /// Weight rows that panel_* compute together.
   std::int64_t panel_rows;
-  /// panel_quantized takes activations as words for weights of 8 bits.
-  bool panel_words;
+  /// panel_quantized takes 16-bit activations for weights of 8 bits.
+  bool panel_i16;
 
   // One row of n values.
   void (*rms_norm_row)(const float* x, const float* w, float eps, std::int64_t n, float* out);

@@ -6,6 +6,26 @@
 
 #include <stdint.h>
 
+/// For lambdas of inner loops, which g++ 12 calls as functions when they are long. Not for the generic path, which is
+/// written out word by word, and not with sanitizers: either took g++ minutes for a file.
+#if defined(__AVX2__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define LECTERN_INLINE __attribute__((always_inline))
+#else
+#define LECTERN_INLINE
+#endif
+
+namespace lectern::kernels::cpu {
+namespace {
+/// The T that stands at p, at any address.
+template <class T>
+inline T read(const void* p) {
+  T x;
+  __builtin_memcpy(&x, p, sizeof x);
+  return x;
+}
+}  // namespace
+}  // namespace lectern::kernels::cpu
+
 #if defined(__AVX512F__)
 #include "kernels/cpu/simd_avx512.h"
 #include "kernels/cpu/simd_bytes_avx2.h"
@@ -14,14 +34,6 @@
 #include "kernels/cpu/simd_bytes_avx2.h"
 #else
 #include "kernels/cpu/simd_generic.h"
-#endif
-
-/// For lambdas of inner loops, which g++ 12 calls as functions when they are long. Not for the generic path, which is
-/// written out word by word, and not with sanitizers: either took g++ minutes for a file.
-#if defined(__AVX2__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define LECTERN_INLINE __attribute__((always_inline))
-#else
-#define LECTERN_INLINE
 #endif
 
 namespace lectern::kernels::cpu {

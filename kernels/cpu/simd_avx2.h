@@ -120,15 +120,6 @@ inline void transpose_words(const uint8_t* from, int64_t stride, uint8_t* to, in
   transpose_eight(rows, columns);
   for (int i = 0; i < 8; ++i) istore(to + i * out_stride, columns[i]);
 }
-/// To the nearest bf16, ties to even; NaN and infinity stay.
-inline F32 rounded_to_bf16(F32 x) {
-  const __m256i bits = _mm256_castps_si256(x), exponent = _mm256_set1_epi32(0x7f800000);
-  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-  const __m256i sum = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
-  const __m256i special = _mm256_cmpeq_epi32(_mm256_and_si256(bits, exponent), exponent);
-  return _mm256_castsi256_ps(
-      _mm256_and_si256(_mm256_blendv_epi8(sum, bits, special), _mm256_set1_epi32(static_cast<int>(0xffff0000))));
-}
 inline I32 shift_left_7(I32 x) {
   return _mm256_slli_epi32(x, 7);
 }
@@ -163,22 +154,12 @@ inline void transpose_four(const uint8_t* const (&rows)[8], I32 (&out)[4]) {
 }
 /// 16 bits of each row, as f32.
 inline F32 gather_halves(const uint8_t* const (&rows)[8]) {
-  __m128i halves = _mm_setzero_si128();
-  const auto half = [&](int i) {
-    int16_t bits;
-    __builtin_memcpy(&bits, rows[i], 2);
-    return bits;
-  };
-  halves = _mm_setr_epi16(half(0), half(1), half(2), half(3), half(4), half(5), half(6), half(7));
-  return _mm256_cvtph_ps(halves);
+  const auto half = [&](int i) { return read<int16_t>(rows[i]); };
+  return _mm256_cvtph_ps(_mm_setr_epi16(half(0), half(1), half(2), half(3), half(4), half(5), half(6), half(7)));
 }
 /// A word of each row.
 inline I32 gather_words(const uint8_t* const (&rows)[8]) {
-  const auto word = [&](int i) {
-    int32_t bits;
-    __builtin_memcpy(&bits, rows[i], 4);
-    return bits;
-  };
+  const auto word = [&](int i) { return read<int32_t>(rows[i]); };
   return _mm256_setr_epi32(word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7));
 }
 /// The low 16 bits of each lane, a half, as f32.
@@ -187,11 +168,11 @@ inline F32 low_halves(I32 x) {
   return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi32(low, low), 0xd8)));
 }
 template <int bits>
-inline I32 shift_words_left(I32 x) {
+inline I32 shift_i32_left(I32 x) {
   return _mm256_slli_epi32(x, bits);
 }
 template <int bits>
-inline I32 shift_words_right(I32 x) {
+inline I32 shift_i32_right(I32 x) {
   return _mm256_srli_epi32(x, bits);
 }
 /// Byte `byte` of each lane, with its sign.
@@ -216,14 +197,14 @@ inline I32 shift_bytes_left(I32 x) {
 }
 
 /// There is no instruction that sums four products of bytes in 32 bits: byte_sums.h sums pairs in 16 bits, as many as
-/// fit, and takes weights of 8 bits as words.
+/// fit, and takes weights of 8 bits as 16-bit numbers.
 constexpr bool sums_pairs = true;
 /// Products of unsigned bytes u and signed bytes s, summed by pairs in 16 bits.
-inline I32 multiply_bytes(I32 u, I32 s) {
+inline I32 multiply_i8(I32 u, I32 s) {
   return _mm256_maddubs_epi16(u, s);
 }
-/// Products of signed words, summed by pairs.
-inline I32 multiply_words(I32 a, I32 b) {
+/// Products of signed 16-bit numbers, summed by pairs.
+inline I32 multiply_i16(I32 a, I32 b) {
   return _mm256_madd_epi16(a, b);
 }
 /// x, of which the compiler knows nothing. Left to itself g++ 12 puts off all additions of a sum to its end and writes
@@ -232,14 +213,14 @@ inline I32 kept_apart(I32 x) {
   asm("" : "+x"(x));
   return x;
 }
-inline I32 add_words(I32 a, I32 b) {
+inline I32 add_i16(I32 a, I32 b) {
   return kept_apart(_mm256_add_epi16(a, b));
 }
 inline I32 iadd_in_order(I32 a, I32 b) {
   return kept_apart(_mm256_add_epi32(a, b));
 }
-/// The signed bytes 0, 1 of each four, then 2, 3, as words.
-inline void widen_bytes(I32 x, I32 (&out)[2]) {
+/// The signed bytes 0, 1 of each four, then 2, 3, as 16-bit numbers.
+inline void widen_i8(I32 x, I32 (&out)[2]) {
   const __m256i low = _mm256_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1, 0, -1, 1, -1, 4,
                                        -1, 5, -1, 8, -1, 9, -1, 12, -1, 13);
   const __m256i high = _mm256_add_epi8(low, _mm256_set1_epi16(0x0200));

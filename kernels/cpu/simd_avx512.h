@@ -122,15 +122,6 @@ inline void transpose_words(const uint8_t* from, int64_t stride, uint8_t* to, in
     _mm512_storeu_si512(to + (12 + c) * out_stride, _mm512_shuffle_i32x4(odd_low, odd_high, 0xdd));
   }
 }
-/// To the nearest bf16, ties to even; NaN and infinity stay.
-inline F32 rounded_to_bf16(F32 x) {
-  const __m512i bits = _mm512_castps_si512(x), exponent = _mm512_set1_epi32(0x7f800000);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i sum = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-  const __mmask16 finite = _mm512_cmpneq_epi32_mask(_mm512_and_si512(bits, exponent), exponent);
-  return _mm512_castsi512_ps(
-      _mm512_and_si512(_mm512_mask_mov_epi32(bits, finite, sum), _mm512_set1_epi32(static_cast<int>(0xffff0000))));
-}
 inline I32 shift_left_7(I32 x) {
   return _mm512_slli_epi32(x, 7);
 }
@@ -184,11 +175,7 @@ inline void transpose_four(const uint8_t* const (&rows)[16], I32 (&out)[4]) {
 }
 /// 16 bits of each row, as f32.
 inline F32 gather_halves(const uint8_t* const (&rows)[16]) {
-  const auto half = [&](int i) {
-    int16_t bits;
-    __builtin_memcpy(&bits, rows[i], 2);
-    return bits;
-  };
+  const auto half = [&](int i) { return read<int16_t>(rows[i]); };
   const auto eight = [&](int i) {
     return _mm_setr_epi16(half(i), half(i + 1), half(i + 2), half(i + 3), half(i + 4), half(i + 5), half(i + 6),
                           half(i + 7));
@@ -197,11 +184,7 @@ inline F32 gather_halves(const uint8_t* const (&rows)[16]) {
 }
 /// A word of each row.
 inline I32 gather_words(const uint8_t* const (&rows)[16]) {
-  const auto word = [&](int i) {
-    int32_t bits;
-    __builtin_memcpy(&bits, rows[i], 4);
-    return bits;
-  };
+  const auto word = [&](int i) { return read<int32_t>(rows[i]); };
   const auto eight = [&](int i) {
     return _mm256_setr_epi32(word(i), word(i + 1), word(i + 2), word(i + 3), word(i + 4), word(i + 5), word(i + 6),
                              word(i + 7));
@@ -213,11 +196,11 @@ inline F32 low_halves(I32 x) {
   return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x));
 }
 template <int bits>
-inline I32 shift_words_left(I32 x) {
+inline I32 shift_i32_left(I32 x) {
   return _mm512_slli_epi32(x, bits);
 }
 template <int bits>
-inline I32 shift_words_right(I32 x) {
+inline I32 shift_i32_right(I32 x) {
   return _mm512_srli_epi32(x, bits);
 }
 /// Byte `byte` of each lane, with its sign.
@@ -247,23 +230,23 @@ constexpr bool sums_pairs = false;
 #else
 constexpr bool sums_pairs = true;
 #endif
-inline I32 multiply_bytes(I32 u, I32 s) {
+inline I32 multiply_i8(I32 u, I32 s) {
   return _mm512_maddubs_epi16(u, s);
 }
-inline I32 multiply_words(I32 a, I32 b) {
+inline I32 multiply_i16(I32 a, I32 b) {
   return _mm512_madd_epi16(a, b);
 }
 inline I32 kept_apart(I32 x) {
   asm("" : "+v"(x));
   return x;
 }
-inline I32 add_words(I32 a, I32 b) {
+inline I32 add_i16(I32 a, I32 b) {
   return kept_apart(_mm512_add_epi16(a, b));
 }
 inline I32 iadd_in_order(I32 a, I32 b) {
   return kept_apart(_mm512_add_epi32(a, b));
 }
-inline void widen_bytes(I32 x, I32 (&out)[2]) {
+inline void widen_i8(I32 x, I32 (&out)[2]) {
   const __m512i low = _mm512_broadcast_i32x4(_mm_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13));
   const __m512i high = _mm512_add_epi8(low, _mm512_set1_epi16(0x0200));
   out[0] = _mm512_srai_epi16(_mm512_shuffle_epi8(x, low), 8);

@@ -26,11 +26,11 @@ inline F32x8 fma8(F32x8 a, F32x8 b, F32x8 c) {
 inline F32x8 to_f32x8(I32x8 x) {
   return _mm256_cvtepi32_ps(reinterpret_cast<__m256i>(x));
 }
-/// 32 signed bytes times 32 words, four products to a lane.
-inline I32x8 dot_words_of_8(const int8_t* signed_bytes, const int16_t* words) {
+/// 32 signed bytes times 32 numbers of 16 bits, four products to a lane.
+inline I32x8 dot_i16_of_8(const int8_t* signed_bytes, const int16_t* x) {
   const auto half = [&](int i) {
     return _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(signed_bytes + i))),
-                             _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words + i)));
+                             _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i)));
   };
   return reinterpret_cast<I32x8>(_mm256_add_epi32(half(0), half(16)));
 }
@@ -48,9 +48,9 @@ inline F32x8 fma8(F32x8 a, F32x8 b, F32x8 c) {
 inline F32x8 to_f32x8(I32x8 x) {
   return __builtin_convertvector(x, F32x8);
 }
-inline I32x8 dot_words_of_8(const int8_t* signed_bytes, const int16_t* words) {
+inline I32x8 dot_i16_of_8(const int8_t* signed_bytes, const int16_t* x) {
   I32x8 sums = {};
-  for (int i = 0; i < 32; ++i) sums[i / 2 % 8] += signed_bytes[i] * words[i];
+  for (int i = 0; i < 32; ++i) sums[i / 2 % 8] += signed_bytes[i] * x[i];
   return sums;
 }
 

@@ -111,20 +111,6 @@ inline void transpose_words(const uint8_t* from, int64_t stride, uint8_t* to, in
     for (int column = 0; column < 4; ++column)
       __builtin_memcpy(to + column * out_stride + row * 4, from + row * stride + column * 4, 4);
 }
-/// To the nearest bf16, ties to even; NaN and infinity stay.
-inline F32 rounded_to_bf16(F32 x) {
-  for (int i = 0; i < 4; ++i) {
-    uint32_t bits;
-    const float value = x[i];
-    __builtin_memcpy(&bits, &value, 4);
-    if ((bits & 0x7f800000u) != 0x7f800000u) bits += 0x7fffu + ((bits >> 16) & 1u);
-    bits &= 0xffff0000u;
-    float result;
-    __builtin_memcpy(&result, &bits, 4);
-    x[i] = result;
-  }
-  return x;
-}
 inline I32 shift_left_7(I32 x) {
   return x << 7;
 }
@@ -175,9 +161,7 @@ inline void transpose_four(const uint8_t* const (&rows)[4], I32 (&out)[4]) {
 }
 /// A word of each row.
 inline I32 gather_words(const uint8_t* const (&rows)[4]) {
-  int32_t words[4];
-  for (int row = 0; row < 4; ++row) __builtin_memcpy(words + row, rows[row], 4);
-  return iload(words);
+  return I32{read<int32_t>(rows[0]), read<int32_t>(rows[1]), read<int32_t>(rows[2]), read<int32_t>(rows[3])};
 }
 /// The low 16 bits of each lane, a half, as f32.
 inline F32 low_halves(I32 x) {
@@ -188,19 +172,15 @@ inline F32 low_halves(I32 x) {
 /// 16 bits of each row, as f32.
 inline F32 gather_halves(const uint8_t* const (&rows)[4]) {
   F32 out;
-  for (int i = 0; i < 4; ++i) {
-    uint16_t bits;
-    __builtin_memcpy(&bits, rows[i], 2);
-    out[i] = half_to_f32(bits);
-  }
+  for (int i = 0; i < 4; ++i) out[i] = half_to_f32(read<uint16_t>(rows[i]));
   return out;
 }
 template <int bits>
-inline I32 shift_words_left(I32 x) {
+inline I32 shift_i32_left(I32 x) {
   return x << bits;
 }
 template <int bits>
-inline I32 shift_words_right(I32 x) {
+inline I32 shift_i32_right(I32 x) {
   typedef uint32_t U32 __attribute__((vector_size(16)));
   return reinterpret_cast<I32>(reinterpret_cast<U32>(x) >> bits);
 }
@@ -230,7 +210,7 @@ inline I32 shift_bytes_left(I32 x) {
 
 // As in simd_avx2.h.
 constexpr bool sums_pairs = true;
-inline I32 multiply_bytes(I32 u, I32 s) {
+inline I32 multiply_i8(I32 u, I32 s) {
   uint8_t a[16];
   int8_t b[16];
   int16_t sums[8];
@@ -239,7 +219,7 @@ inline I32 multiply_bytes(I32 u, I32 s) {
   for (int i = 0; i < 8; ++i) sums[i] = static_cast<int16_t>(a[2 * i] * b[2 * i] + a[2 * i + 1] * b[2 * i + 1]);
   return iload(sums);
 }
-inline I32 multiply_words(I32 x, I32 y) {
+inline I32 multiply_i16(I32 x, I32 y) {
   int16_t a[8], b[8];
   int32_t sums[4];
   istore(a, x);
@@ -250,19 +230,19 @@ inline I32 multiply_words(I32 x, I32 y) {
 inline I32 kept_apart(I32 x) {
   return x;
 }
-inline I32 add_words(I32 x, I32 y) {
+inline I32 add_i16(I32 x, I32 y) {
   typedef int16_t Words __attribute__((vector_size(16)));
   return reinterpret_cast<I32>(reinterpret_cast<Words>(x) + reinterpret_cast<Words>(y));
 }
 inline I32 iadd_in_order(I32 a, I32 b) {
   return a + b;
 }
-inline void widen_bytes(I32 x, I32 (&out)[2]) {
+inline void widen_i8(I32 x, I32 (&out)[2]) {
   int8_t bytes_of_x[16];
-  int16_t words[2][8];
+  int16_t wide[2][8];
   istore(bytes_of_x, x);
-  for (int i = 0; i < 16; ++i) words[i / 2 % 2][i / 4 * 2 + i % 2] = bytes_of_x[i];
-  for (int half = 0; half < 2; ++half) out[half] = iload(words[half]);
+  for (int i = 0; i < 16; ++i) wide[i / 2 % 2][i / 4 * 2 + i % 2] = bytes_of_x[i];
+  for (int half = 0; half < 2; ++half) out[half] = iload(wide[half]);
 }
 inline void store_as_i16(int16_t* p, const I32 (&x)[8]) {
   for (int i = 0; i < 32; ++i) p[i] = static_cast<int16_t>(x[i / 4][i % 4]);

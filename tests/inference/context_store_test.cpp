@@ -22,7 +22,6 @@ DeltaShape toy_state(bool hybrid) {
     shape.value_heads = shape.key_dim = shape.value_dim = 1;
     shape.conv_rows = 1;
     shape.conv_channels = 1;
-    shape.conv_type = kernels::DType::f32;
   }
   return shape;
 }

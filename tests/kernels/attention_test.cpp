@@ -46,8 +46,8 @@ float stored(float x, DType type) {
   return type == DType::bf16 ? cpu::bf16_to_float(to_bf16(x)) : x;
 }
 
-/// `count` values from `at` on as prefill computes with them: words that are parts of the largest (attention_loops.h).
-void round_to_words(std::vector<float>& x, std::int64_t at, std::int64_t count, float limit) {
+/// `count` values from `at` on as prefill computes with them: integers, parts of the largest (attention_tile_i16.h).
+void round_to_integers(std::vector<float>& x, std::int64_t at, std::int64_t count, float limit) {
   float largest = 0;
   for (std::int64_t i = at; i < at + count; ++i) largest = std::max(largest, std::abs(x[static_cast<std::size_t>(i)]));
   for (std::int64_t i = at; i < at + count; ++i) {
@@ -56,30 +56,31 @@ void round_to_words(std::vector<float>& x, std::int64_t at, std::int64_t count, 
   }
 }
 
-/// Prefill multiplies 16-bit keys and values as words.
-bool takes_words(const Case& c) {
+/// Prefill multiplies 16-bit keys and values as integers.
+bool takes_integers(const Case& c) {
   return c.type == DType::bf16 && c.dim % 32 == 0;
 }
 
 /// What prefill computes with.
-Inputs in_words(const Case& c, Inputs in) {
-  if (!takes_words(c)) return in;
+Inputs as_integers(const Case& c, Inputs in) {
+  if (!takes_integers(c)) return in;
   for (float& x : in.k) x = stored(x, c.type);
   for (float& x : in.v) x = stored(x, c.type);
-  for (std::int64_t row = 0; row < c.tokens * c.query_heads; ++row) round_to_words(in.q, row * c.dim, c.dim, 4095);
+  for (std::int64_t row = 0; row < c.tokens * c.query_heads; ++row) round_to_integers(in.q, row * c.dim, c.dim, 4095);
   for (std::int64_t row = 0; row < c.tokens * c.kv_heads; ++row) {
-    round_to_words(in.k, row * c.dim, c.dim, 2047);
-    round_to_words(in.v, row * c.dim, c.dim, 2047);
+    round_to_integers(in.k, row * c.dim, c.dim, 2047);
+    round_to_integers(in.v, row * c.dim, c.dim, 2047);
   }
   return in;
 }
 
 /// One row of the result in double: token t, query head h.
-std::vector<double> reference(const Case& c, const Inputs& in, std::int64_t t, std::int64_t head, bool words = false) {
+std::vector<double> reference(const Case& c, const Inputs& in, std::int64_t t, std::int64_t head,
+                              bool integers = false) {
   const std::int64_t kv_head = head / (c.query_heads / c.kv_heads);
   const auto element = [&](const std::vector<float>& x, std::int64_t slot, std::int64_t d) {
     const float value = x[static_cast<std::size_t>((slot * c.kv_heads + kv_head) * c.dim + d)];
-    return static_cast<double>(words ? value : stored(value, c.type));
+    return static_cast<double>(integers ? value : stored(value, c.type));
   };
   std::vector<double> weights;
   for (std::int64_t slot = 0; slot <= t; ++slot) {
@@ -140,22 +141,22 @@ void expect_row(const std::vector<float>& actual, std::int64_t at, const std::ve
     expect_near(actual[static_cast<std::size_t>(at) + d], expected[d], 1, tolerance, static_cast<std::int64_t>(d));
 }
 
-/// The weights of the softmax are words too, 14 bits of the largest of 64 slots.
+/// The weights of the softmax are integers too, 14 bits of the largest of 64 slots.
 double prefill_tolerance(const Case& c) {
-  return takes_words(c) ? 5e-4 : 3e-6;
+  return takes_integers(c) ? 5e-4 : 3e-6;
 }
 
 TEST(AttentionPrefill, EqualsTheReference) {
   on_every_path([](Stream& stream) {
     for (const Case& c : cases) {
-      const Inputs given(c), in = in_words(c, given);
+      const Inputs given(c), in = as_integers(c, given);
       const std::vector<float> out = prefill(stream, c, given, {c.tokens});
       for (std::int64_t t = 0; t < c.tokens; t += std::max<std::int64_t>(1, c.tokens / 9))
         for (std::int64_t head = 0; head < c.query_heads; ++head)
-          expect_row(out, (t * c.query_heads + head) * c.dim, reference(c, in, t, head, takes_words(c)),
+          expect_row(out, (t * c.query_heads + head) * c.dim, reference(c, in, t, head, takes_integers(c)),
                      prefill_tolerance(c));
       const std::int64_t last = c.tokens - 1;
-      expect_row(out, last * c.query_heads * c.dim, reference(c, in, last, 0, takes_words(c)), prefill_tolerance(c));
+      expect_row(out, last * c.query_heads * c.dim, reference(c, in, last, 0, takes_integers(c)), prefill_tolerance(c));
     }
   });
 }

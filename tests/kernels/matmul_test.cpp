@@ -62,9 +62,9 @@ void check(Stream& stream, Product product, DType type, std::int64_t rows, std::
                std::to_string(k));
   const Weights w = random_weights(type, n, k, static_cast<unsigned>(n + k));
   const std::vector<float> x = random_activations(rows, k, 7);
-  const bool words = type == DType::q8_0 && (product == Product::matvec || stream.loops().panel_words);
+  const bool all_refined = type == DType::q8_0 && (product == Product::matvec || stream.loops().panel_i16);
   const std::vector<double> meant = is_quantized(type)
-                                        ? rounded_activations(x, k, words ? Refined::all : Refined::standing_out)
+                                        ? rounded_activations(x, k, all_refined ? Refined::all : Refined::standing_out)
                                         : std::vector<double>(x.begin(), x.end());
   const std::vector<float> out = run(stream, product, x, w);
   for (std::int64_t t = 0; t < rows; ++t) {

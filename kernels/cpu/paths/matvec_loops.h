@@ -205,18 +205,18 @@ void matvec_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first, i
 
 // ---- weights of 8 bits ----
 
-/// Eight blocks, or `count`, of one row: sums[g % 4] += block g times words of x.
+/// Eight blocks, or `count`, of one row: sums[g % 4] += block g times values of x.
 template <bool all>
-inline void dot_eight_blocks(const BlockQ8_0* blocks, int64_t count, const int16_t* words, const float* scale_pairs,
+inline void dot_eight_blocks(const BlockQ8_0* blocks, int64_t count, const int16_t* values, const float* scale_pairs,
                              F32x8 (&sums)[4]) {
   alignas(32) float scales[8] = {};
   for (int64_t g = 0; g < (all ? 8 : count); ++g) scales[g] = half_to_f32(blocks[g].d) * scale_pairs[2 * g];
   for (int64_t g = 0; g < (all ? 8 : count); ++g)
-    sums[g % 4] = fma8(to_f32x8(dot_words_of_8(blocks[g].q, words + g * 32)), set8(scales[g]), sums[g % 4]);
+    sums[g % 4] = fma8(to_f32x8(dot_i16_of_8(blocks[g].q, values + g * 32)), set8(scales[g]), sums[g % 4]);
 }
 
 /// Packed rows [row, row + vectors * lanes) times one row of x: a lane is a row, as above.
-void dot_packed_q8(const WeightRows& w, const int16_t* words, const float* scale_pairs, int64_t row, float* out) {
+void dot_packed_q8(const WeightRows& w, const int16_t* values, const float* scale_pairs, int64_t row, float* out) {
   using Rows = PackedRows<BlockQ8_0>;
   constexpr int vectors = Rows::vectors;
   F32 totals[vectors];
@@ -226,13 +226,13 @@ void dot_packed_q8(const WeightRows& w, const int16_t* words, const float* scale
     I32 sums[vectors];
     for (I32& sum_of_rows : sums) sum_of_rows = izero();
     for_groups<8>([&]<int i>() LECTERN_INLINE {
-      const int8_t* four = reinterpret_cast<const int8_t*>(words + g * 32 + 4 * i);
+      const int8_t* four = reinterpret_cast<const int8_t*>(values + g * 32 + 4 * i);
       const I32 activations[2] = {broadcast_four(four), broadcast_four(four + 4)};
       for (int v = 0; v < vectors; ++v) {
         I32 wide[2];
-        widen_bytes(weights.word(v, 0, static_cast<int64_t>(__builtin_offsetof(BlockQ8_0, q)) + 4 * i), wide);
+        widen_i8(weights.word(v, 0, static_cast<int64_t>(__builtin_offsetof(BlockQ8_0, q)) + 4 * i), wide);
         for (int half = 0; half < 2; ++half)
-          sums[v] = iadd_in_order(sums[v], multiply_words(wide[half], activations[half]));
+          sums[v] = iadd_in_order(sums[v], multiply_i16(wide[half], activations[half]));
       }
     });
     for (int v = 0; v < vectors; ++v)
@@ -246,7 +246,7 @@ void matvec_q8(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64
     for (int64_t row = first; row < last; row += PackedRows<BlockQ8_0>::vectors * lanes)
       for (int64_t t = 0; t < x.rows; ++t) {
         const int64_t source = x.order != nullptr ? x.order[t] : t;
-        dot_packed_q8(w, x.words + source * x.padded_columns, x.scales + source * x.padded_groups * 2, row,
+        dot_packed_q8(w, x.values_i16 + source * x.padded_columns, x.scales + source * x.padded_groups * 2, row,
                       out + t * w.rows + row);
       }
     return;
@@ -254,7 +254,7 @@ void matvec_q8(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64
   for (int64_t row = first; row < last; ++row) {
     for (int64_t t = 0; t < x.rows; ++t) {
       const int64_t source = x.order != nullptr ? x.order[t] : t;
-      const int16_t* words = x.words + source * x.padded_columns;
+      const int16_t* values = x.values_i16 + source * x.padded_columns;
       const float* scales = x.scales + source * x.padded_groups * 2;
       const BlockQ8_0* blocks = reinterpret_cast<const BlockQ8_0*>(w.data + row * w.row_bytes);
       F32x8 sums[4] = {set8(0.0f), set8(0.0f), set8(0.0f), set8(0.0f)};
@@ -264,9 +264,9 @@ void matvec_q8(const WeightRows& w, const ActivationsQ8& x, int64_t first, int64
         // The processor's own prefetching ends with each page of 4 KiB.
         for (int64_t i = 0; i < 8 * static_cast<int64_t>(sizeof(BlockQ8_0)); i += 64)
           __builtin_prefetch(reinterpret_cast<const char*>(blocks + g) + prefetch_distance + i, 0, 3);
-        dot_eight_blocks<true>(blocks + g, 8, words + g * 32, scales + 2 * g, sums);
+        dot_eight_blocks<true>(blocks + g, 8, values + g * 32, scales + 2 * g, sums);
       }
-      if (g < count) dot_eight_blocks<false>(blocks + g, count - g, words + g * 32, scales + 2 * g, sums);
+      if (g < count) dot_eight_blocks<false>(blocks + g, count - g, values + g * 32, scales + 2 * g, sums);
       out[t * w.rows + row] = sum8((sums[0] + sums[1]) + (sums[2] + sums[3]));
     }
   }

@@ -19,7 +19,7 @@ namespace {
 constexpr int panel_vectors = lanes == 4 ? 1 : 2;
 constexpr int64_t panel_rows = panel_vectors * lanes;
 constexpr int tile = lanes == 16 ? 6 : lanes == 8 ? 3 : 4;  // with panel_vectors: what the registers hold
-constexpr int64_t byte_columns = 512;   // of a panel of bytes or words: bytes with scales 20 KiB in AVX-512, words 36
+constexpr int64_t byte_columns = 512;   // of a panel of 8 or 16 bits: with scales 20 or 36 KiB in AVX-512
 constexpr int64_t float_columns = 128;  // of a panel of f32, 16 KiB
 constexpr int64_t spare_columns = 64;   // a transposed square may reach past the end of a run
 
@@ -53,17 +53,17 @@ constexpr int64_t panel_scale_floats = byte_columns / 16 * 2 * panel_rows;  // a
 /// Stores values 4i to 4i + 3 of `lanes` rows.
 template <int bits>
 inline void store_four(uint8_t* panel, int64_t i, I32 four) {
-  if constexpr (as_words<bits>) {
-    I32 words[2];
-    widen_bytes(four, words);
-    for (int half = 0; half < 2; ++half) istore(panel + (2 * i + half) * panel_rows * 4, words[half]);
+  if constexpr (as_i16<bits>) {
+    I32 wide[2];
+    widen_i8(four, wide);
+    for (int half = 0; half < 2; ++half) istore(panel + (2 * i + half) * panel_rows * 4, wide[half]);
   } else {
     istore(panel + i * panel_rows * 4, bits == 8 ? bits_flipped(four, iset1(-0x7f7f7f80)) : four);  // 0x80808080
   }
 }
 
 /// Columns [column, column + columns) of weight rows from `first` on: the panel's values [columns / 4, panel_rows, 4]
-/// (words: [columns / 2, panel_rows, 2]) and its scales [groups, 2, panel_rows].
+/// (of 16 bits: [columns / 2, panel_rows, 2]) and its scales [groups, 2, panel_rows].
 template <class Rows, class Block, int group, int bits>
 void build_panel(const WeightRows& w, int64_t first, int64_t column, int64_t columns, uint8_t* panel,
                  float* panel_scales) {
@@ -128,12 +128,12 @@ template <int rows, int group, int bits, bool has_offset>
 void multiply_panel(const uint8_t* panel, const float* panel_scales, const ActivationsQ8& x, int64_t first_row,
                     int64_t column, int64_t groups, float* totals_of_rows) {
   const int64_t first_group = column / group;
-  constexpr bool has_zero_point = !has_offset && !as_words<bits>;
-  const int8_t* rounded = as_words<bits> ? reinterpret_cast<const int8_t*>(x.words) : x.values;
+  constexpr bool has_zero_point = !has_offset && !as_i16<bits>;
+  const int8_t* rounded = as_i16<bits> ? reinterpret_cast<const int8_t*>(x.values_i16) : x.values;
   const RowPointers<const int8_t, rows> values(rounded + column * value_bytes<bits>,
                                                x.padded_columns * value_bytes<bits>, x.order, first_row);
   const RowPointers<const float, rows> scales(x.scales + first_group * 2, x.padded_groups * 2, x.order, first_row);
-  // Words have no corrections: there any address will do.
+  // 16-bit values have no corrections: there any address will do.
   const RowPointers<const int32_t, rows> corrections(
       has_zero_point ? x.group_corrections + first_group * 2 : reinterpret_cast<const int32_t*>(x.scales),
       x.padded_groups * 2, x.order, first_row);
@@ -226,7 +226,7 @@ void panel_of_blocks(const WeightRows& w, const ActivationsQ8& x, int64_t first,
       multiply_panel<rows, group, bits, has_offset>(panel, panel_scales, x, t, column, columns / group,
                                                     totals + t * panel_rows);
     });
-    if constexpr (!as_words<bits>)
+    if constexpr (!as_i16<bits>)
       refine_panel<group, bits>(panel, panel_scales, x, column, columns / group, lists, totals);
   }
 }

@@ -88,15 +88,8 @@ void delta_rule_columns(const DeltaRuleArguments& a, int64_t head, int64_t first
 
 constexpr int64_t max_convolution_width = 16;
 
-/// All inputs are rounded to the state's type, so that a token's result is the same whether its predecessors came in
-/// this call or from the state.
 void convolve_channels(const ConvolutionArguments& a, int64_t first, int64_t last) {
   const int64_t history_rows = a.width - 1;
-  const auto read_state = [&](int64_t row, int64_t channel) {
-    const int64_t i = row * a.channels + channel;
-    return a.state_is_bf16 ? bf16_to_f32(reinterpret_cast<const uint16_t*>(a.state)[i])
-                           : reinterpret_cast<const float*>(a.state)[i];
-  };
   for_each_vector(last - first, [&](int64_t offset, int64_t count) {
     const int64_t channel = first + offset;
     F32 weights[max_convolution_width], history[max_convolution_width];
@@ -105,27 +98,13 @@ void convolve_channels(const ConvolutionArguments& a, int64_t first, int64_t las
       for (int64_t i = 0; i < count; ++i) column[i] = a.w[(channel + i) * a.width + j];
       weights[j] = load(column);
     }
-    for (int64_t j = 0; j < history_rows; ++j) {
-      for (int64_t i = 0; i < count; ++i) column[i] = read_state(j, channel + i);
-      history[j] = load(column);
-    }
-    const auto write_state = [&](std::byte* state) {
-      for (int64_t j = 0; j < history_rows; ++j) {
-        float values[lanes];
-        store(values, history[j]);
-        for (int64_t i = 0; i < count; ++i) {
-          const int64_t at = j * a.channels + channel + i;
-          if (a.state_is_bf16)
-            reinterpret_cast<uint16_t*>(state)[at] = f32_to_bf16(values[i]);
-          else
-            reinterpret_cast<float*>(state)[at] = values[i];
-        }
-      }
+    for (int64_t j = 0; j < history_rows; ++j) history[j] = load_upto(a.state + j * a.channels + channel, count);
+    const auto write_state = [&](float* state) {
+      for (int64_t j = 0; j < history_rows; ++j) store_upto(state + j * a.channels + channel, history[j], count);
     };
     int64_t snapshot = 0;
     for (int64_t t = 0; t < a.tokens; ++t) {
-      const F32 read = load_upto(a.x + t * a.channels + channel, count);
-      const F32 now = a.state_is_bf16 ? rounded_to_bf16(read) : read;
+      const F32 now = load_upto(a.x + t * a.channels + channel, count);
       F32 sums = zero();
       for (int64_t j = 0; j < history_rows; ++j) sums = fma(weights[j], history[j], sums);
       sums = fma(weights[history_rows], now, sums);

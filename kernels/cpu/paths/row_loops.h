@@ -136,8 +136,8 @@ inline void round_block(const float* x, float limit, RoundedBlock& out) {
                            : izero();
 }
 
-void quantize_row_to_words(const float* x, int64_t columns, int64_t row, const ActivationsQ8& out) {
-  int16_t* words = out.words + row * out.padded_columns;
+void quantize_row_i16(const float* x, int64_t columns, int64_t row, const ActivationsQ8& out) {
+  int16_t* values = out.values_i16 + row * out.padded_columns;
   float* scales = out.scales + row * out.padded_groups * 2;
   __builtin_memset(out.refined + row * (out.padded_groups / 8), 0, static_cast<size_t>(out.padded_groups / 8));
   for (int64_t block = 0; block < columns / 32; ++block) {
@@ -145,18 +145,18 @@ void quantize_row_to_words(const float* x, int64_t columns, int64_t row, const A
     round_block(x + block * 32, -1.0f, rounded);
     for (int i = 0; i < 32 / lanes; ++i)
       rounded.values[i] = iadd(shift_left_7(rounded.values[i]), rounded.residuals[i]);
-    store_as_i16(words + block * 32, rounded.values);
+    store_as_i16(values + block * 32, rounded.values);
     scales[2 * block] = rounded.largest / (127.0f * residual_parts);
     scales[2 * block + 1] = 0;
   }
-  __builtin_memset(words + columns, 0, static_cast<size_t>(out.padded_columns - columns) * 2);
+  __builtin_memset(values + columns, 0, static_cast<size_t>(out.padded_columns - columns) * 2);
   __builtin_memset(scales + columns / 16, 0, static_cast<size_t>(out.padded_groups - columns / 32) * 8);
 }
 
 /// Rounds in blocks of 32: scale = largest / 127, value = round(x * (127 / largest)), ties to even; in a refined block
 /// residual = round(128 * (x * (127 / largest) - value)). A scale serves one or two groups of the weights.
 void quantize_row(const float* x, int64_t columns, int64_t row, const ActivationsQ8& out) {
-  if (out.words != nullptr) return quantize_row_to_words(x, columns, row, out);
+  if (out.values_i16 != nullptr) return quantize_row_i16(x, columns, row, out);
   const int64_t padded = out.padded_columns, groups = out.padded_groups, groups_per_block = 32 / out.group;
   int8_t* values = out.values + row * padded;
   int8_t* residuals = out.residuals + row * padded;

@@ -114,7 +114,7 @@ template <template <class> class Rows>
 inline LECTERN_INLINE void block_scales(const Rows<BlockQ4_1>& rows, int vector, int64_t g, F32& scale, F32& offset) {
   const I32 both = rows.word(vector, g, 0);
   scale = low_halves(both);
-  offset = low_halves(shift_words_right<16>(both));
+  offset = low_halves(shift_i32_right<16>(both));
 }
 template <class Rows, class Take>
 inline LECTERN_INLINE void take_scales(const Rows& rows, int vector, int64_t pieces, Take take) {
@@ -132,7 +132,7 @@ template <class Rows, class Take>
 inline LECTERN_INLINE void take_k_scales(const Rows& rows, int vector, Take take) {
   I32 words[4];
   rows.four(vector, 0, 0, words);
-  const F32 d = low_halves(words[0]), dmin = zero() - low_halves(shift_words_right<16>(words[0]));
+  const F32 d = low_halves(words[0]), dmin = zero() - low_halves(shift_i32_right<16>(words[0]));
   const I32 six = iset1(0x3f3f3f3f), four = iset1(0x0f0f0f0f), top = iset1(0x30303030), byte = iset1(0xff);
   const I32 scales[2] = {bits_of(words[1], six),
                          bits_of_either(bits_of(words[3], four), bits_of(shift_bytes_right<2>(words[1]), top))};
@@ -140,8 +140,8 @@ inline LECTERN_INLINE void take_k_scales(const Rows& rows, int vector, Take take
                                                                 bits_of(shift_bytes_right<2>(words[2]), top))};
   for_groups<8>([&]<int g>() LECTERN_INLINE {
     constexpr int shift = 8 * (g % 4);
-    take(g, d * to_f32(bits_of(shift_words_right<shift>(scales[g / 4]), byte)),
-         dmin * to_f32(bits_of(shift_words_right<shift>(minima[g / 4]), byte)));
+    take(g, d * to_f32(bits_of(shift_i32_right<shift>(scales[g / 4]), byte)),
+         dmin * to_f32(bits_of(shift_i32_right<shift>(minima[g / 4]), byte)));
   });
 }
 template <template <class> class Rows, class Take>

@@ -12,9 +12,6 @@
 #include <cassert>
 #include <functional>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 namespace lectern::inference {
 
 namespace {
@@ -30,16 +27,6 @@ std::int64_t size_of(const std::vector<TokenId>& tokens) {
 std::int64_t common_prefix(const std::vector<TokenId>& a, const std::vector<TokenId>& b) {
   const auto [first, second] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
   return first - a.begin();
-}
-
-ChainKey hash(const void* data, std::size_t size, const ChainKey& seed) {
-  XXH3_state_t* state = XXH3_createState();
-  XXH3_128bits_reset(state);
-  XXH3_128bits_update(state, &seed, sizeof seed);
-  XXH3_128bits_update(state, data, size);
-  const XXH128_hash_t digest = XXH3_128bits_digest(state);
-  XXH3_freeState(state);
-  return {digest.low64, digest.high64};
 }
 
 }  // namespace
@@ -69,15 +56,10 @@ struct ContextStore::Candidate {
 ContextStore::ContextStore(KvPagePool& pool, const DeltaShape& shape, std::string_view fingerprint,
                            std::int64_t budget_bytes)
     : pool_(pool), shape_(shape), budget_bytes_(budget_bytes), root_(std::make_unique<Node>()) {
-  root_->key = hash(fingerprint.data(), fingerprint.size(), {});
+  root_->key = root_key(fingerprint);
   root_->complete = true;
 }
 ContextStore::~ContextStore() = default;
-
-ChainKey ContextStore::key_of(const ChainKey& parent, RowKind rows, std::span<const TokenId> tokens) const {
-  const ChainKey started = hash(&rows, sizeof rows, parent);  // also marks the segment's start
-  return hash(tokens.data(), tokens.size_bytes(), started);
-}
 
 ContextStore::Node* ContextStore::find_complete(Node& parent, const ChainSegment& segment) const {
   Node* found = nullptr;
@@ -130,7 +112,7 @@ ContextStore::Node* ContextStore::load(Node& parent, const ChainSegment& segment
       (end + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens - parent.end() / kernels::kv_page_tokens;
   for (RowKind rows : {RowKind::decode, RowKind::prefill}) {
     if (rows == RowKind::decode && segment.rows != RowKind::decode) continue;
-    const ChainKey key = key_of(parent.key, rows, segment.tokens);
+    const ChainKey key = key_after(parent.key, rows, segment.tokens);
     auto record = backend_->load(key, pool_);
     const bool sound = record && record->key == key && record->rows == rows && record->tokens == segment.tokens &&
                        record->start == parent.end() && !record->snapshots.empty() &&
@@ -215,7 +197,7 @@ void ContextStore::set_rows(Node& node, const ChainSegment& segment, std::int64_
   node.pages = std::move(kept);
   if (available == size_of(segment.tokens)) {
     node.complete = true;
-    node.key = key_of(node.parent->key, node.rows, node.tokens);
+    node.key = key_after(node.parent->key, node.rows, node.tokens);
     if (ever_kept_.size() >= most_remembered_keys) ever_kept_.clear();
     ever_kept_.insert(node.key.low);
     thin(node);
@@ -268,7 +250,7 @@ bool ContextStore::publish(std::span<const ChainSegment> chain, std::int64_t pos
 bool ContextStore::was_kept(std::span<const ChainSegment> chain) const {
   ChainKey key = root_->key;
   for (const ChainSegment& segment : chain)
-    if (!segment.tokens.empty()) key = key_of(key, segment.rows, segment.tokens);
+    if (!segment.tokens.empty()) key = key_after(key, segment.rows, segment.tokens);
   return ever_kept_.contains(key.low);
 }
 
@@ -387,7 +369,7 @@ std::string ContextStore::audit() const {
     if (node.tokens.empty()) fail("has no tokens");
     if (node.start != node.parent->end()) fail("does not follow its parent");
     if (!node.parent->complete) fail("its parent is not complete");
-    if (node.complete && node.key != key_of(node.parent->key, node.rows, node.tokens))
+    if (node.complete && node.key != key_after(node.parent->key, node.rows, node.tokens))
       fail("its key is not its chain's");
     if (node.children.empty() && (node.snapshots.empty() || node.snapshots.back()->position != node.end()))
       fail("a leaf that does not end in a state");

@@ -11,17 +11,12 @@
 #include <unordered_set>
 #include <vector>
 
+#include "inference/chain_key.h"
 #include "inference/delta_snapshots.h"
 #include "inference/kv_pages.h"
 #include "inference/types.h"
 
 namespace lectern::inference {
-
-/// Name of a token chain: everything that determines its keys, values and states. 128 bits of XXH3.
-struct ChainKey {
-  std::uint64_t low = 0, high = 0;
-  bool operator==(const ChainKey&) const = default;
-};
 
 /// A request as the store sees it: segments, each of which starts a new chunk grid.
 struct ChainSegment {
@@ -110,7 +105,6 @@ class ContextStore {
   Node* find_extendable(Node& parent, const ChainSegment& segment, std::int64_t available) const;
   Node* load(Node& parent, const ChainSegment& segment);
   void consider(Node& node, const ChainSegment& segment, std::int64_t total, Candidate& best) const;
-  ChainKey key_of(const ChainKey& parent, RowKind rows, std::span<const TokenId> tokens) const;
   void set_rows(Node& node, const ChainSegment& segment, std::int64_t available, std::span<const PageRef> pages);
   void cut_back(Node& node);
   void add_page(const PageRef& page);

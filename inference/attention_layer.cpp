@@ -57,6 +57,7 @@ void attention_layer(LayerPass& pass, const AttentionWeights& weights, std::int6
   std::int64_t first = 0;
   for (const ForwardPiece& piece : pass.pieces) {
     const auto count = static_cast<std::int64_t>(piece.tokens.size());
+    if (piece.sequence->restore) piece.sequence->restore->need_keys_and_values(layer);
     const kernels::KvStrips strips = piece.sequence->kv.strips(layer, pass.strips);
     const std::int64_t slot = piece.sequence->position();
     kernels::kv_write(pass.stream, slice(k, first, count), slice(v, first, count), shape, strips, slot);

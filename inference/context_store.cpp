@@ -6,6 +6,10 @@
 // generated rows match only answers that come back by their ids. Eviction takes the least recently used leaf back to
 // its previous snapshot, then its parent's rows behind the parent's last snapshot, and so on, so that no rows are ever
 // left without a state behind them. Inside a completed segment snapshots are thinned to every 32,768 tokens.
+//
+// On the disk the same chains are extents, cut where states were published and not at segments' ends. Every publication
+// saves the extent from the last place that the disk holds. Looking up follows extents key by key; where they reach
+// further than memory, the rows that memory has are used and the rest is restored behind the first pass.
 #include "inference/context_store.h"
 
 #include <algorithm>
@@ -19,14 +23,29 @@ namespace {
 constexpr std::int64_t interior_spacing = 32768;
 constexpr std::size_t most_remembered_keys = 1 << 18;
 constexpr std::int64_t node_bytes = 512;  // a node's own memory, roughly
+constexpr int most_damaged = 64;          // extents that are passed over in one lookup
 
 std::int64_t size_of(const std::vector<TokenId>& tokens) {
   return static_cast<std::int64_t>(tokens.size());
 }
 
+std::int64_t size_of(std::span<const ChainSegment> chain) {
+  std::int64_t total = 0;
+  for (const ChainSegment& segment : chain) total += size_of(segment.tokens);
+  return total;
+}
+
+std::int64_t pages_for(std::int64_t tokens) {
+  return (tokens + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens;
+}
+
 std::int64_t common_prefix(const std::vector<TokenId>& a, const std::vector<TokenId>& b) {
   const auto [first, second] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
   return first - a.begin();
+}
+
+std::span<const TokenId> front(const std::vector<TokenId>& tokens, std::int64_t count) {
+  return std::span(tokens).first(static_cast<std::size_t>(count));
 }
 
 }  // namespace
@@ -36,32 +55,43 @@ struct ContextStore::Node {
   std::vector<std::unique_ptr<Node>> children;
   ChainKey key;  // of the chain up to this segment's end; set when complete
   RowKind rows = RowKind::prefill;
+  std::string id;
   std::vector<TokenId> tokens;
   bool complete = false;
   std::int64_t start = 0;
   std::vector<PageRef> pages;
   std::vector<std::unique_ptr<DeltaSnapshot>> snapshots;
+  std::vector<std::int64_t> saved;  // ascending places inside where an extent on the disk ended when it was saved
   std::uint64_t last_used = 0;
 
   std::int64_t end() const { return start + size_of(tokens); }
   std::int64_t first_page() const { return start / kernels::kv_page_tokens; }
+  ChainKey key_at(std::int64_t position) const {
+    return complete && position == end() ? key : key_after(parent->key, rows, front(tokens, position - start));
+  }
 };
 
-struct ContextStore::Candidate {
+struct ContextStore::InMemory {
   std::int64_t position = 0;
   Node* node = nullptr;
   const DeltaSnapshot* snapshot = nullptr;
 };
 
-ContextStore::ContextStore(KvPagePool& pool, const DeltaShape& shape, std::string_view fingerprint,
+struct ContextStore::OnDisk {
+  std::int64_t position = 0;
+  std::vector<StoredExtent> path;  // from the chain's beginning
+  std::vector<RowKind> rows;       // of the segments that the path covers, in order
+};
+
+ContextStore::ContextStore(KvPagePool& pool, const DeltaShape& shape, std::string_view identity,
                            std::int64_t budget_bytes)
     : pool_(pool), shape_(shape), budget_bytes_(budget_bytes), root_(std::make_unique<Node>()) {
-  root_->key = root_key(fingerprint);
+  root_->key = root_key(identity);
   root_->complete = true;
 }
 ContextStore::~ContextStore() = default;
 
-ContextStore::Node* ContextStore::find_complete(Node& parent, const ChainSegment& segment) const {
+ContextStore::Node* ContextStore::find_complete(const Node& parent, const ChainSegment& segment) const {
   Node* found = nullptr;
   for (const auto& child : parent.children) {
     if (!child->complete || (child->rows == RowKind::decode && segment.rows != RowKind::decode)) continue;
@@ -86,7 +116,7 @@ ContextStore::Node* ContextStore::find_extendable(Node& parent, const ChainSegme
   return longest;
 }
 
-void ContextStore::consider(Node& node, const ChainSegment& segment, std::int64_t total, Candidate& best) const {
+void ContextStore::consider(Node& node, const ChainSegment& segment, std::int64_t total, InMemory& best) const {
   const std::int64_t length = size_of(segment.tokens);
   const std::int64_t common = common_prefix(node.tokens, segment.tokens);
   const auto allowed = [&](std::int64_t offset) {
@@ -105,52 +135,13 @@ void ContextStore::consider(Node& node, const ChainSegment& segment, std::int64_
   if (offset > 0 && node.start + offset > best.position) best = {node.start + offset, &node, nullptr};
 }
 
-ContextStore::Node* ContextStore::load(Node& parent, const ChainSegment& segment) {
-  if (!backend_) return nullptr;
-  const std::int64_t end = parent.end() + size_of(segment.tokens);
-  const std::int64_t page_count =
-      (end + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens - parent.end() / kernels::kv_page_tokens;
-  for (RowKind rows : {RowKind::decode, RowKind::prefill}) {
-    if (rows == RowKind::decode && segment.rows != RowKind::decode) continue;
-    const ChainKey key = key_after(parent.key, rows, segment.tokens);
-    auto record = backend_->load(key, pool_);
-    const bool sound = record && record->key == key && record->rows == rows && record->tokens == segment.tokens &&
-                       record->start == parent.end() && !record->snapshots.empty() &&
-                       record->snapshots.back()->position == end && record->snapshots.back()->is_finite() &&
-                       static_cast<std::int64_t>(record->pages.size()) == page_count;
-    if (!sound) continue;
-    auto node = std::make_unique<Node>();
-    node->parent = &parent;
-    node->key = key;
-    node->rows = rows;
-    node->tokens = std::move(record->tokens);
-    node->complete = true;
-    node->start = record->start;
-    node->pages = std::move(record->pages);
-    node->snapshots = std::move(record->snapshots);
-    for (const PageRef& page : node->pages) add_page(page);
-    tokens_ += size_of(node->tokens);
-    snapshots_ += static_cast<std::int64_t>(node->snapshots.size());
-    ++segments_;
-    parent.children.push_back(std::move(node));
-    return parent.children.back().get();
-  }
-  return nullptr;
-}
-
-ResumePoint ContextStore::longest_kept_prefix(std::span<const ChainSegment> chain) {
-  std::int64_t total = 0;
-  for (const ChainSegment& segment : chain) total += size_of(segment.tokens);
-  ++counters_.lookups;
-  ++clock_;
-
-  Candidate best;
-  Node* node = root_.get();
-  std::int64_t loaded = 0;
+ContextStore::InMemory ContextStore::find_in_memory(std::span<const ChainSegment> chain) const {
+  const std::int64_t total = size_of(chain);
+  InMemory best;
+  const Node* node = root_.get();
   for (const ChainSegment& segment : chain) {
     if (segment.tokens.empty()) continue;
     Node* next = find_complete(*node, segment);
-    if (!next && (next = load(*node, segment))) loaded += size_of(segment.tokens);
     if (!next) {
       for (const auto& child : node->children)
         if (child->rows == RowKind::prefill || segment.rows == RowKind::decode) consider(*child, segment, total, best);
@@ -159,22 +150,187 @@ ResumePoint ContextStore::longest_kept_prefix(std::span<const ChainSegment> chai
     consider(*next, segment, total, best);
     node = next;
   }
+  return best;
+}
 
-  ResumePoint point;
-  point.position = best.position;
-  point.snapshot = best.snapshot;
-  std::vector<Node*> path;
-  for (Node* at = best.node; at && at != root_.get(); at = at->parent) path.insert(path.begin(), at);
-  for (Node* at : path) {
-    at->last_used = clock_;
-    point.pages.resize(static_cast<std::size_t>(at->first_page()));  // a shared page: the child's has its slots too
-    for (const PageRef& page : at->pages) point.pages.push_back(page);
+ContextStore::OnDisk ContextStore::find_on_disk(std::span<const ChainSegment> chain) const {
+  OnDisk best;
+  if (!disk_) return best;
+  struct Place {
+    std::int64_t position = 0;
+    std::size_t segment = 0;         // that the position lies in or at the end of
+    std::int64_t segment_start = 0;  // its first token's position
+    ChainKey segment_key, key;       // of the chain up to its start, and up to the position
+    bool allowed = true;             // a prefill may be taken up here
+    std::vector<RowKind> rows;       // of the segments passed
+    std::vector<StoredExtent> path;
+  };
+  // Where `extent` leads from `from`, if it goes along the chain.
+  const auto step = [&](const Place& from, const StoredExtent& extent) -> std::optional<Place> {
+    if (extent.begin != from.position || extent.end <= extent.begin || extent.parts.empty()) return std::nullopt;
+    Place at = from;
+    for (std::size_t index = 0; index < extent.parts.size(); ++index) {
+      const ExtentPart& part = extent.parts[index];
+      if (index > 0 || part.start == extent.begin) {  // a segment begins
+        if (at.position > 0) {
+          if (at.position != at.segment_start + size_of(chain[at.segment].tokens)) return std::nullopt;
+          ++at.segment;
+          at.segment_start = at.position;
+          at.segment_key = at.key;
+        }
+        while (at.segment < chain.size() && chain[at.segment].tokens.empty()) ++at.segment;
+        if (at.segment >= chain.size()) return std::nullopt;
+        if (part.rows == RowKind::decode && chain[at.segment].rows != RowKind::decode) return std::nullopt;
+        at.rows.push_back(part.rows);
+      }
+      if (part.start != at.segment_start || at.rows.empty() || part.rows != at.rows.back()) return std::nullopt;
+      const std::int64_t end = index + 1 < extent.parts.size() ? extent.parts[index + 1].start : extent.end;
+      const std::int64_t length = size_of(chain[at.segment].tokens), offset = end - at.segment_start;
+      if (offset <= 0 || offset > length || end <= at.position) return std::nullopt;
+      at.position = end;
+      at.key = key_after(at.segment_key, part.rows, front(chain[at.segment].tokens, offset));
+      at.allowed = offset == length || offset % segment_grid == 0 || part.rows == RowKind::decode;
+    }
+    if (at.position != extent.end || at.key != extent.key) return std::nullopt;
+    at.path.push_back(extent);
+    return at;
+  };
+  std::vector<Place> open(1);
+  open[0].segment_key = open[0].key = root_->key;
+  while (!open.empty()) {
+    const Place from = std::move(open.back());
+    open.pop_back();
+    for (const StoredExtent& extent : disk_->following(from.key)) {
+      std::optional<Place> at = step(from, extent);
+      if (!at) continue;
+      if (extent.has_state && at->allowed && at->position > best.position) best = {at->position, at->path, at->rows};
+      open.push_back(std::move(*at));
+    }
   }
-  point.pages.resize(static_cast<std::size_t>((best.position + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens));
-  point.loaded = std::min(loaded, best.position);
+  return best;
+}
+
+KeptPrefix ContextStore::kept_prefix(std::span<const ChainSegment> chain) const {
+  const std::int64_t in_memory = find_in_memory(chain).position;
+  return {std::max(in_memory, find_on_disk(chain).position), in_memory};
+}
+
+std::vector<PageRef> ContextStore::pages_of(const Node* node, std::int64_t position) const {
+  std::vector<const Node*> path;
+  for (const Node* at = node; at && at != root_.get(); at = at->parent) path.push_back(at);
+  std::vector<PageRef> pages;
+  for (auto at = path.rbegin(); at != path.rend(); ++at) {
+    pages.resize(static_cast<std::size_t>((*at)->first_page()));  // a shared page: the child's has its slots too
+    for (const PageRef& page : (*at)->pages) pages.push_back(page);
+  }
+  pages.resize(static_cast<std::size_t>(pages_for(position)));
+  return pages;
+}
+
+ResumePoint ContextStore::resume(std::span<const ChainSegment> chain, Sequence& sequence) {
+  ++counters_.lookups;
+  ++clock_;
+  sequence.restart(pool_);
+  pending_.reset();
+  const InMemory memory = find_in_memory(chain);
+  for (int damaged = 0; damaged < most_damaged; ++damaged) {
+    OnDisk disk = find_on_disk(chain);
+    if (disk.position <= memory.position) break;
+    if (std::optional<ResumePoint> point = start_restore(chain, std::move(disk), sequence)) return *point;
+    sequence.restart(pool_);
+  }
+  ResumePoint point;
+  point.position = memory.position;
+  sequence.kv = KvSequence(pool_, pages_of(memory.node, memory.position), memory.position);
+  if (memory.snapshot) {
+    sequence.state.copy_from(memory.snapshot->state);
+    point.hidden = memory.snapshot->hidden;
+    point.hidden_rows = memory.snapshot->rows;
+  }
+  for (Node* at = memory.node; at && at != root_.get(); at = at->parent) at->last_used = clock_;
+  counters_.reused_tokens += point.position;
+  return point;
+}
+
+std::optional<ResumePoint> ContextStore::start_restore(std::span<const ChainSegment> chain, OnDisk disk,
+                                                       Sequence& sequence) {
+  auto pending = std::make_unique<Pending>();
+  std::vector<TokenId> tokens;
+  for (const ChainSegment& segment : chain) {
+    if (segment.tokens.empty()) continue;
+    if (pending->chain.size() == disk.rows.size()) break;
+    pending->chain.push_back(segment);
+    pending->chain.back().rows = disk.rows[pending->chain.size() - 1];
+    tokens.insert(tokens.end(), segment.tokens.begin(), segment.tokens.end());
+  }
+  for (const StoredExtent& extent : disk.path) pending->saved.push_back(extent.end);
+
+  // Rows of the same kind that memory has, with or without a state behind them.
+  Node* node = root_.get();
+  std::int64_t in_memory = 0;
+  for (const ChainSegment& segment : pending->chain) {
+    Node* longest = nullptr;
+    std::int64_t common = 0;
+    for (const auto& child : node->children) {
+      const std::int64_t shared = child->rows == segment.rows ? common_prefix(child->tokens, segment.tokens) : 0;
+      if (shared > common) longest = child.get(), common = shared;
+    }
+    if (!longest) break;
+    longest->last_used = clock_;
+    in_memory = std::min(longest->start + common, disk.position);
+    node = longest;
+    if (!longest->complete || common < size_of(longest->tokens) || common < size_of(segment.tokens)) break;
+  }
+
+  sequence.kv = KvSequence(pool_, pages_of(node, in_memory), in_memory);
+  sequence.kv.reserve(disk.position - in_memory);
+  sequence.kv.advance(disk.position - in_memory);
+  std::size_t first = 0;
+  while (first + 1 < disk.path.size() && disk.path[first].end <= in_memory) ++first;
+  const auto path = std::span(disk.path).subspan(first);
+  auto snapshot = std::make_unique<DeltaSnapshot>(shape_);
+  const RestoreTarget target{&sequence.kv, in_memory, snapshot.get()};
+  const auto wanted = std::span<const TokenId>(tokens)
+                          .subspan(static_cast<std::size_t>(path.front().begin))
+                          .first(static_cast<std::size_t>(disk.position - path.front().begin));
+  std::unique_ptr<ContextRestore> restore = disk_->restore(path, wanted, target);
+  if (!restore) return std::nullopt;
+  sequence.restore = std::make_unique<PendingRestore>(std::move(restore), std::move(snapshot), disk.position);
+  pending_ = std::move(pending);
+  ResumePoint point;
+  point.position = disk.position;
+  point.loaded = disk.position - in_memory;
+  return point;
+}
+
+bool ContextStore::settle(Sequence& sequence, ResumePoint& point) {
+  if (!sequence.restore) return true;
+  assert(pending_);
+  const std::unique_ptr<Pending> pending = std::move(pending_);
+  const std::int64_t position = sequence.restore->end();
+  std::unique_ptr<DeltaSnapshot> snapshot;
+  if (sequence.restore->finish(sequence.state)) snapshot = sequence.restore->take_snapshot();
+  sequence.restore.reset();
+  if (!snapshot || snapshot->position != position || !snapshot->is_finite()) {
+    sequence.restart(pool_);
+    return false;
+  }
+  point.hidden = snapshot->hidden;
+  point.hidden_rows = snapshot->rows;
   counters_.reused_tokens += point.position - point.loaded;
   counters_.loaded_tokens += point.loaded;
-  return point;
+  Node* node = insert(pending->chain, position, sequence.kv.pages(), std::move(snapshot));
+  for (Node* at = node; at != root_.get(); at = at->parent)
+    for (const std::int64_t saved : pending->saved)
+      if (saved > at->start && saved <= at->end()) mark_saved(*at, saved);
+  keep_within_budget();
+  assert(audit().empty());
+  return true;
+}
+
+void ContextStore::mark_saved(Node& node, std::int64_t position) {
+  const auto at = std::lower_bound(node.saved.begin(), node.saved.end(), position);
+  if (at == node.saved.end() || *at != position) node.saved.insert(at, position);
 }
 
 void ContextStore::add_page(const PageRef& page) {
@@ -190,7 +346,7 @@ void ContextStore::set_rows(Node& node, const ChainSegment& segment, std::int64_
                             std::span<const PageRef> pages) {
   tokens_ += available - size_of(node.tokens);
   node.tokens.assign(segment.tokens.begin(), segment.tokens.begin() + available);
-  const std::int64_t last_page = (node.end() + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens;
+  const std::int64_t last_page = pages_for(node.end());
   std::vector<PageRef> kept(pages.begin() + node.first_page(), pages.begin() + last_page);
   for (const PageRef& page : kept) add_page(page);
   for (const PageRef& page : node.pages) drop_page(page);
@@ -199,16 +355,13 @@ void ContextStore::set_rows(Node& node, const ChainSegment& segment, std::int64_
     node.complete = true;
     node.key = key_after(node.parent->key, node.rows, node.tokens);
     if (ever_kept_.size() >= most_remembered_keys) ever_kept_.clear();
-    ever_kept_.insert(node.key.low);
+    ever_kept_[node.key.low] = Forgotten::evicted;
     thin(node);
   }
 }
 
-bool ContextStore::publish(std::span<const ChainSegment> chain, std::int64_t position, std::span<const PageRef> pages,
-                           std::unique_ptr<DeltaSnapshot> snapshot) {
-  if (!snapshot || snapshot->position != position || position <= 0 || !snapshot->is_finite()) return false;
-  if (static_cast<std::int64_t>(pages.size()) * kernels::kv_page_tokens < position) return false;
-  ++clock_;
+ContextStore::Node* ContextStore::insert(std::span<const ChainSegment> chain, std::int64_t position,
+                                         std::span<const PageRef> pages, std::unique_ptr<DeltaSnapshot> snapshot) {
   Node* node = root_.get();
   for (const ChainSegment& segment : chain) {
     const std::int64_t available = std::min(size_of(segment.tokens), position - node->end());
@@ -222,6 +375,7 @@ bool ContextStore::publish(std::span<const ChainSegment> chain, std::int64_t pos
       auto fresh = std::make_unique<Node>();
       fresh->parent = node;
       fresh->rows = segment.rows;
+      fresh->id = segment.id;
       fresh->start = node->end();
       next = fresh.get();
       node->children.push_back(std::move(fresh));
@@ -238,20 +392,73 @@ bool ContextStore::publish(std::span<const ChainSegment> chain, std::int64_t pos
       } else if ((*at)->hidden.empty()) {
         *at = std::move(snapshot);
       }
-      break;
+      return next;
     }
     node = next;
   }
+  return node;
+}
+
+bool ContextStore::publish(std::span<const ChainSegment> chain, std::int64_t position, std::span<const PageRef> pages,
+                           std::unique_ptr<DeltaSnapshot> snapshot, StatePlace place) {
+  if (!snapshot || snapshot->position != position || position <= 0 || !snapshot->is_finite()) return false;
+  if (static_cast<std::int64_t>(pages.size()) * kernels::kv_page_tokens < position || size_of(chain) < position)
+    return false;
+  ++clock_;
+  const std::unique_ptr<DeltaSnapshot> copy =
+      disk_ && !snapshot->hidden.empty() ? std::make_unique<DeltaSnapshot>(*snapshot) : nullptr;
+  Node* node = insert(chain, position, pages, std::move(snapshot));
+  if (copy) save(*node, position, pages, *copy, place);
   keep_within_budget();
   assert(audit().empty());
   return true;
 }
 
-bool ContextStore::was_kept(std::span<const ChainSegment> chain) const {
+void ContextStore::save(Node& node, std::int64_t position, std::span<const PageRef> pages,
+                        const DeltaSnapshot& snapshot, StatePlace place) {
+  Extent extent;
+  extent.key = node.key_at(position);
+  extent.end = position;
+  extent.place = place;
+  extent.parent = root_->key;
+  // From the last place that the disk still holds.
+  std::vector<const Node*> path;
+  for (Node* at = &node; at != root_.get() && extent.begin == 0; at = at->parent) {
+    path.push_back(at);
+    while (!at->saved.empty() && extent.begin == 0) {
+      const auto last = std::upper_bound(at->saved.begin(), at->saved.end(), position);
+      if (last == at->saved.begin()) break;
+      const std::int64_t saved = *std::prev(last);
+      const ChainKey key = at->key_at(saved);
+      if (!disk_->holds(key)) {
+        at->saved.erase(std::prev(last));
+        continue;
+      }
+      if (saved == position) return;
+      extent.begin = saved;
+      extent.parent = key;
+      if (saved == at->end()) path.pop_back();
+    }
+  }
+  std::vector<TokenId> tokens;
+  for (auto at = path.rbegin(); at != path.rend(); ++at) {
+    extent.parts.push_back({(*at)->start, (*at)->rows, (*at)->id});
+    const std::int64_t first = std::max(extent.begin, (*at)->start), last = std::min(position, (*at)->end());
+    tokens.insert(tokens.end(), (*at)->tokens.begin() + (first - (*at)->start),
+                  (*at)->tokens.begin() + (last - (*at)->start));
+  }
+  disk_->save(extent, tokens, pages, snapshot);
+  mark_saved(node, position);
+}
+
+std::optional<Forgotten> ContextStore::forgotten(std::span<const ChainSegment> chain) const {
   ChainKey key = root_->key;
   for (const ChainSegment& segment : chain)
     if (!segment.tokens.empty()) key = key_after(key, segment.rows, segment.tokens);
-  return ever_kept_.contains(key.low);
+  if (disk_)
+    if (const auto reason = disk_->forgotten(key)) return reason;
+  const auto found = ever_kept_.find(key.low);
+  return found == ever_kept_.end() ? std::nullopt : std::optional(found->second);
 }
 
 // The rows and states of a completed segment's inside matter less than its end: one in 32,768 tokens stays.
@@ -272,24 +479,32 @@ void ContextStore::thin(Node& node) {
 void ContextStore::cut_back(Node& node) {
   const std::int64_t kept = node.snapshots.empty() ? 0 : node.snapshots.back()->position - node.start;
   if (kept == size_of(node.tokens)) return;
-  const std::int64_t lost = size_of(node.tokens) - kept;
-  counters_.evicted_tokens += lost;
-  tokens_ -= lost;
-  if (kept > 0) {
-    node.tokens.resize(static_cast<std::size_t>(kept));
-    node.complete = false;
-    const std::int64_t last_page = (node.end() + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens;
-    while (node.first_page() + static_cast<std::int64_t>(node.pages.size()) > last_page) {
-      drop_page(node.pages.back());
-      node.pages.pop_back();
-    }
+  if (kept == 0) {
+    Node* parent = node.parent;
+    counters_.evicted_tokens += size_of(node.tokens);
+    remove(node);
+    if (parent != root_.get() && parent->children.empty()) cut_back(*parent);
     return;
   }
+  counters_.evicted_tokens += size_of(node.tokens) - kept;
+  tokens_ -= size_of(node.tokens) - kept;
+  node.tokens.resize(static_cast<std::size_t>(kept));
+  node.complete = false;
+  std::erase_if(node.saved, [&](std::int64_t saved) { return saved > node.end(); });
+  while (node.first_page() + static_cast<std::int64_t>(node.pages.size()) > pages_for(node.end())) {
+    drop_page(node.pages.back());
+    node.pages.pop_back();
+  }
+}
+
+// A node with all that hangs on it.
+void ContextStore::remove(Node& node) {
+  while (!node.children.empty()) remove(*node.children.back());
   for (const PageRef& page : node.pages) drop_page(page);
-  Node* parent = node.parent;
+  tokens_ -= size_of(node.tokens);
+  snapshots_ -= static_cast<std::int64_t>(node.snapshots.size());
   --segments_;
-  std::erase_if(parent->children, [&](const auto& child) { return child.get() == &node; });
-  if (parent != root_.get() && parent->children.empty()) cut_back(*parent);
+  std::erase_if(node.parent->children, [&](const auto& child) { return child.get() == &node; });
 }
 
 void ContextStore::for_each(const Node& node, auto&& visit) const {
@@ -299,26 +514,12 @@ void ContextStore::for_each(const Node& node, auto&& visit) const {
   }
 }
 
-void ContextStore::save(const Node& node) {
-  if (!backend_ || !node.complete || node.snapshots.empty()) return;
-  SegmentRecord record;
-  record.parent = node.parent->key;
-  record.key = node.key;
-  record.rows = node.rows;
-  record.tokens = node.tokens;
-  record.start = node.start;
-  record.pages = node.pages;
-  for (const auto& snapshot : node.snapshots) record.snapshots.push_back(std::make_unique<DeltaSnapshot>(*snapshot));
-  backend_->save(record);
-}
-
 bool ContextStore::evict_one() {
   Node* oldest = nullptr;
   for_each(*root_, [&](const Node& node) {
     if (node.children.empty() && (!oldest || node.last_used < oldest->last_used)) oldest = const_cast<Node*>(&node);
   });
   if (!oldest) return false;
-  for (Node* at = oldest; at != root_.get(); at = at->parent) save(*at);
   if (!oldest->snapshots.empty()) {
     oldest->snapshots.pop_back();
     --snapshots_;
@@ -337,9 +538,31 @@ void ContextStore::clear() {
   root_->children.clear();
   kept_pages_.clear();
   snapshots_ = tokens_ = segments_ = 0;
-  was_cleared_ = true;
-  if (backend_) backend_->clear();
+  for (auto& [key, reason] : ever_kept_) reason = Forgotten::cleared;
   pool_.trim();
+}
+
+void ContextStore::clear_document(std::string_view id) {
+  std::vector<Node*> found{};
+  const std::function<void(Node&)> visit = [&](Node& node) {
+    if (node.id == id)
+      found.push_back(&node);
+    else
+      for (const auto& child : node.children) visit(*child);
+  };
+  visit(*root_);
+  for (Node* node : found) {
+    const std::function<void(const Node&)> mark = [&](const Node& gone) {
+      if (gone.complete) ever_kept_[gone.key.low] = Forgotten::cleared;
+      for (const auto& child : gone.children) mark(*child);
+    };
+    mark(*node);
+    Node* parent = node->parent;
+    remove(*node);
+    if (parent != root_.get() && parent->children.empty()) cut_back(*parent);
+  }
+  pool_.trim();
+  assert(audit().empty());
 }
 
 ContextStoreStats ContextStore::stats() const {
@@ -373,13 +596,17 @@ std::string ContextStore::audit() const {
       fail("its key is not its chain's");
     if (node.children.empty() && (node.snapshots.empty() || node.snapshots.back()->position != node.end()))
       fail("a leaf that does not end in a state");
-    const std::int64_t last_page = (node.end() + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens;
-    if (node.first_page() + static_cast<std::int64_t>(node.pages.size()) != last_page)
+    if (node.first_page() + static_cast<std::int64_t>(node.pages.size()) != pages_for(node.end()))
       fail("pages do not match its rows");
     std::int64_t last = node.start;
     for (const auto& snapshot : node.snapshots) {
       if (snapshot->position <= last || snapshot->position > node.end()) fail("a state is not at its place");
       last = snapshot->position;
+    }
+    last = node.start;
+    for (const std::int64_t saved : node.saved) {
+      if (saved <= last || saved > node.end()) fail("a place on the disk is not inside");
+      last = saved;
     }
   });
   if (pages != kept_pages_) wrong += "the counts of kept pages do not add up\n";

@@ -50,6 +50,7 @@ void delta_layer(LayerPass& pass, const DeltaWeights& weights, std::int64_t laye
       pass.snapshot_views.clear();
       for (DeltaSnapshot* snapshot : piece.snapshots) pass.snapshot_views.push_back(snapshot->state.conv(layer));
       DeltaState& state = piece.sequence->state;
+      if (piece.sequence->restore) piece.sequence->restore->need_delta(layer, state);
       const Tensor rows_m = slice(m, first, count);
       const Tensor kept =
           piece.replay ? piece.replay->record_conv(layer, weights.conv, rows_m, state) : state.conv(layer);

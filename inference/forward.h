@@ -25,7 +25,8 @@ class Forward {
   /// the final-normed hidden row of every token, [R, H] f32, valid until the next pass. A row's bits never depend on
   /// the other rows of the pass. Throws Error{bad_request} for an unknown token id or a full window (nothing has
   /// changed then), Error{out_of_memory} without pages (likewise), Error{device} naming the layer where a value stopped
-  /// being finite (the sequences must be thrown away then).
+  /// being finite, RestoreFailed where what was on its way from the disk is damaged (the sequences must be thrown away
+  /// then).
   kernels::ConstTensor run(std::span<const ForwardPiece> pieces, RowKind kind);
   /// logits = hidden · W_lmᵀ: hidden [R, H] as run() or a snapshot gave it, out [R, V] f32. Throws Error{device} if one
   /// is not finite.

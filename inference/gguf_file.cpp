@@ -446,6 +446,12 @@ const GgufTensor* GgufFile::find_tensor(std::string_view name) const {
   return found == tensor_index_.end() ? nullptr : &tensors_[found->second];
 }
 
+std::vector<std::string> GgufFile::part_names() const {
+  std::vector<std::string> names{name_};
+  for (const GgufFile& shard : shards_) names.push_back(shard.name_);
+  return names;
+}
+
 const std::string& GgufFile::file_of(const GgufTensor& tensor) const {
   return tensor.shard == 0 ? name_ : shards_[tensor.shard - 1].name_;
 }

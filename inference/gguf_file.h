@@ -84,6 +84,8 @@ class GgufFile {
   /// Tensors in the order of the file.
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
   const GgufTensor* find_tensor(std::string_view name) const;
+  /// The paths of all parts, in order.
+  std::vector<std::string> part_names() const;
   /// The path of the file that a tensor is in.
   const std::string& file_of(const GgufTensor& tensor) const;
   /// A tensor's data, axes slowest first. Error{unsupported} naming tensor and type if this build cannot compute with

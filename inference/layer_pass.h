@@ -6,9 +6,8 @@
 #include <vector>
 
 #include "inference/delta_replay.h"
-#include "inference/delta_snapshots.h"
-#include "inference/kv_pages.h"
 #include "inference/model_config.h"
+#include "inference/sequence.h"
 #include "inference/types.h"
 #include "kernels/device.h"
 #include "kernels/matmul.h"
@@ -16,14 +15,6 @@
 #include "kernels/tensor.h"
 
 namespace lectern::inference {
-
-/// One running token chain: its keys and values and its recurrent state, always at the same position.
-struct Sequence {
-  Sequence(KvPagePool& pool, const DeltaShape& shape) : kv(pool), state(shape) {}
-  std::int64_t position() const { return kv.length(); }
-  KvSequence kv;
-  DeltaState state;
-};
 
 /// New tokens of one sequence. Offsets count from the first of them.
 struct ForwardPiece {

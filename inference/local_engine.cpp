@@ -68,7 +68,7 @@ class Local final : public LocalEngine {
         shape_(delta_shape(model_.config())),
         pool_(model_.config().attention_layers(), kv_shape(model_.config()), pool_bytes()),
         sequence_(pool_, shape_),
-        store_(pool_, shape_, model_.fingerprint(), options.cache_budget_bytes),
+        store_(pool_, shape_, model_.identity({}).text(), options.cache_budget_bytes),
         tokenizer_(model_.required_tokenizer()),
         chat_(model_.chat_template(), model_.bos_token(), model_.eos_token()),
         drafter_(options.drafts > 0 ? std::make_unique<MtpLayer>(model_.config(), model_.weights(), stream_,
@@ -192,7 +192,7 @@ class Local final : public LocalEngine {
   }
 
   void forget() {
-    sequence_.kv = KvSequence(pool_);
+    sequence_.restart(pool_);
     store_.clear();
   }
 
@@ -322,8 +322,8 @@ class Local final : public LocalEngine {
     auto snapshot = snapshot_of(sequence_, generated.hidden, RowKind::decode);
     snapshot->position = position;
     if (!whole) snapshot->hidden.clear();
-    chain.segments.push_back({{generated.fed.begin(), fed}, RowKind::decode});
-    store_.publish(chain.segments, position, sequence_.kv.pages(), std::move(snapshot));
+    chain.segments.push_back({{generated.fed.begin(), fed}, RowKind::decode, {}});
+    store_.publish(chain.segments, position, sequence_.kv.pages(), std::move(snapshot), StatePlace::turn_end);
   }
 
   void check_ids(const PromptChain& chain) const {

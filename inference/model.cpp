@@ -5,6 +5,8 @@
 #include <numeric>
 #include <utility>
 
+#include "build_id.h"
+#include "inference/model_hash.h"
 #include "inference/weight_packing.h"
 #include "kernels/device.h"
 #include "kernels/error.h"
@@ -57,15 +59,18 @@ std::int64_t Model::usable_tokens() const {
   return known > 0 ? std::min(known, config_.vocabulary) : config_.vocabulary;
 }
 
-std::string Model::fingerprint() const {
+ReadingIdentity Model::identity(const std::filesystem::path& memory) const {
   const RopeConfig& rope = config_.rope;  // a config.json may be edited while the weights stay
   char rotation[96];
   std::snprintf(rotation, sizeof rotation, "%.17g %.17g %.9g", rope.freq_base,
                 std::accumulate(rope.frequencies.begin(), rope.frequencies.end(), 0.0),
                 static_cast<double>(rope.magnitude));
-  return config_.name + '\n' + source_.name() + '\n' + std::to_string(source_.size_bytes()) + '\n' +
-         config_.quantization + '\n' + rope.scaling + ' ' + rotation + '\n' + kernels::name(state_type(config_)) +
-         "\nstate f32, convolution f32, grid 64, cpu " + kernels::name(kernels::best_cpu_path());
+  const std::vector<std::filesystem::path> files = source_.files();
+  ReadingIdentity identity;
+  identity.model = config_.name + ' ' + config_.quantization + ' ' + model_hash(files, memory);
+  identity.settings = rope.scaling + ' ' + rotation + ' ' + kernels::name(state_type(config_));
+  identity.build = std::string(build_id) + " cpu " + kernels::name(kernels::best_cpu_path());
+  return identity;
 }
 
 std::int64_t choose_window(const Model& model, std::optional<std::int64_t> wanted, std::int64_t chunk,

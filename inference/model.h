@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "inference/disk/reading_log.h"
 #include "inference/memory_plan.h"
 #include "inference/model_config.h"
 #include "inference/model_source.h"
@@ -37,8 +38,9 @@ class Model {
   const Tokenizer& required_tokenizer() const;
   /// Ids that may be chosen: below this, the rest of the vocabulary is padding.
   std::int64_t usable_tokens() const;
-  /// Names everything that determines kept states, for ContextStore.
-  std::string fingerprint() const;
+  /// Everything that determines kept states. Reads the files once through, unless their hash is remembered in the file
+  /// `memory` (model_hash.h; may be empty).
+  ReadingIdentity identity(const std::filesystem::path& memory) const;
 
  private:
   ModelSource source_;

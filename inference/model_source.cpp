@@ -1,5 +1,7 @@
 #include "inference/model_source.h"
 
+#include <algorithm>
+
 #include "inference/tokenizer_gguf.h"
 #include "inference/tokenizer_json.h"
 
@@ -27,6 +29,21 @@ const std::string& ModelSource::name() const {
 
 std::int64_t ModelSource::size_bytes() const {
   return gguf() != nullptr ? gguf()->size_bytes() : checkpoint()->size_bytes();
+}
+
+std::vector<std::filesystem::path> ModelSource::files() const {
+  std::vector<std::filesystem::path> files;
+  if (gguf() != nullptr) {
+    for (const std::string& part : gguf()->part_names()) files.emplace_back(part);
+    return files;
+  }
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(checkpoint()->folder(), ignored))
+    if (entry.is_regular_file(ignored) &&
+        (entry.path().extension() == ".json" || entry.path().extension() == ".safetensors"))
+      files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  return files;
 }
 
 ModelConfig ModelSource::read_config() const {

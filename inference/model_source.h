@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "inference/checkpoint.h"
 #include "inference/gguf_file.h"
@@ -24,6 +25,8 @@ class ModelSource {
 
   const std::string& name() const;  // path, for messages
   std::int64_t size_bytes() const;
+  /// All files that it was made of: parts of a GGUF model; weights and JSON of a folder.
+  std::vector<std::filesystem::path> files() const;
   const GgufFile* gguf() const { return std::get_if<GgufFile>(&files_); }
   const Checkpoint* checkpoint() const { return std::get_if<Checkpoint>(&files_); }
 

@@ -24,7 +24,6 @@ const char* role_name(const Segment& segment) {
 
 SegmentLabel label_of(const Segment& segment) {
   SegmentLabel label;
-  label.id = segment.id;
   switch (segment.kind) {
     case Segment::Kind::system: label.kind = SegmentLabel::Kind::system; break;
     case Segment::Kind::document: label.kind = SegmentLabel::Kind::document; break;
@@ -109,13 +108,13 @@ PromptChain build_prompt(const GenerationRequest& request, const ChatTemplate& c
     if (piece.is_template) chain.answer.thinking_is_open = thinking_is_open(piece.text);
     if (piece.is_template || piece.message < 0) {
       const auto mode = piece.is_template ? SpecialTokens::recognised : SpecialTokens::plain_text;
-      append({tokenizer.encode(piece.text, mode), RowKind::prefill}, {});
+      append({tokenizer.encode(piece.text, mode), RowKind::prefill, {}}, {});
       continue;
     }
     if (piece.is_reasoning) {
       SegmentLabel label;
       label.kind = SegmentLabel::Kind::message;
-      append({tokenizer.encode(piece.text, SpecialTokens::plain_text), RowKind::prefill}, label);
+      append({tokenizer.encode(piece.text, SpecialTokens::plain_text), RowKind::prefill, {}}, label);
       continue;
     }
     // The template may have trimmed the content at its ends: cut the segments' texts accordingly.
@@ -131,11 +130,11 @@ PromptChain build_prompt(const GenerationRequest& request, const ChatTemplate& c
       // Thinking in the text of an answer is given back by itself, or not at all: then its ids are not the answer's.
       if (!segment.token_ids.empty() &&
           is_whole(std::string_view(content).substr(start, stop - start), first - start, last - start)) {
-        append({segment.token_ids, RowKind::decode}, label_of(segment));
+        append({segment.token_ids, RowKind::decode, segment.id}, label_of(segment));
         continue;
       }
       append({tokenizer.encode(std::string_view(content).substr(first, last - first), SpecialTokens::plain_text),
-              RowKind::prefill},
+              RowKind::prefill, segment.id},
              label_of(segment));
     }
   }

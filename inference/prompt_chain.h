@@ -19,7 +19,6 @@ namespace lectern::inference {
 struct SegmentLabel {
   enum class Kind { template_text, system, document, message };
   Kind kind = Kind::template_text;
-  std::string id;           // of the request's segment
   bool keep_state = false;  // a snapshot at its end is worth its bytes
 };
 

@@ -19,12 +19,23 @@ std::uint64_t content_hash(const std::vector<TokenId>& tokens) {
 
 }  // namespace
 
-std::vector<ReadingHistory::Part> ReadingHistory::parts_of(const PromptChain& chain) {
-  std::vector<Part> parts;
+std::vector<ReadPart> ReadingHistory::documents_of(const PromptChain& chain) {
+  std::vector<ReadPart> documents;
   for (std::size_t index = 0; index < chain.segments.size(); ++index)
     if (chain.labels[index].kind == SegmentLabel::Kind::document)
-      parts.push_back({chain.labels[index].id, content_hash(chain.segments[index].tokens)});
-  return parts;
+      documents.push_back({chain.segments[index].id, content_hash(chain.segments[index].tokens)});
+  return documents;
+}
+
+std::vector<ReadPart> ReadingHistory::last_documents(const std::string& conversation) const {
+  const auto last = last_.find(conversation);
+  if (last != last_.end()) return last->second;
+  return log_ ? log_->last_reading(conversation) : std::vector<ReadPart>();
+}
+
+std::optional<ReadingIdentity> ReadingHistory::reader_of(std::uint64_t content) const {
+  if (contents_.contains(content)) return identity_;
+  return log_ ? log_->reader_of(content) : std::nullopt;
 }
 
 std::vector<MissReason> ReadingHistory::explain(const std::string& conversation, const PromptChain& chain,
@@ -35,9 +46,7 @@ std::vector<MissReason> ReadingHistory::explain(const std::string& conversation,
   const auto add = [&](MissReason reason) {
     if (std::find(reasons.begin(), reasons.end(), reason) == reasons.end()) reasons.push_back(reason);
   };
-  const auto last = last_.find(conversation);
-  std::vector<Part> before = last == last_.end() ? std::vector<Part>() : last->second;
-  const std::vector<Part> now = parts_of(chain);
+  const std::vector<ReadPart> before = last_documents(conversation), now = documents_of(chain);
   bool cause_known = false;
   std::int64_t end = 0;
   std::size_t document = 0;
@@ -50,18 +59,26 @@ std::vector<MissReason> ReadingHistory::explain(const std::string& conversation,
     const bool new_message = label.kind == SegmentLabel::Kind::message && segment.rows == RowKind::prefill;
     if (end <= kept || label.kind == SegmentLabel::Kind::template_text || new_message) continue;
 
-    if (store->was_kept({chain.segments.data(), index + 1})) {
-      add(store->was_cleared() ? MissReason::cleared : MissReason::evicted);
+    if (const auto gone = store->forgotten({chain.segments.data(), index + 1})) {
+      add(*gone == Forgotten::cleared   ? MissReason::cleared
+          : *gone == Forgotten::damaged ? MissReason::damaged
+                                        : MissReason::evicted);
       cause_known = true;
-    } else if (!contents_.contains(content_hash(segment.tokens))) {
+      continue;
+    }
+    const std::optional<ReadingIdentity> reader = reader_of(content_hash(segment.tokens));
+    if (!reader) {
       // New text. In the place of a document that the conversation had before and has no more: that one changed.
-      const bool replaced =
-          label.kind == SegmentLabel::Kind::document && place < before.size() &&
-          std::none_of(now.begin(), now.end(), [&](const Part& part) { return part.content == before[place].content; });
+      const bool replaced = label.kind == SegmentLabel::Kind::document && place < before.size() &&
+                            std::none_of(now.begin(), now.end(),
+                                         [&](const ReadPart& part) { return part.content == before[place].content; });
       add(replaced ? MissReason::document_changed : MissReason::first_read);
       cause_known = cause_known || replaced;
     } else if (!cause_known) {
-      add(MissReason::order_changed);
+      add(reader->model != identity_.model         ? MissReason::model_changed
+          : reader->settings != identity_.settings ? MissReason::settings_changed
+          : reader->build != identity_.build       ? MissReason::build_changed
+                                                   : MissReason::order_changed);
       cause_known = true;
     }
   }
@@ -72,8 +89,12 @@ std::vector<MissReason> ReadingHistory::explain(const std::string& conversation,
 void ReadingHistory::remember(const std::string& conversation, const PromptChain& chain) {
   if (last_.size() >= most_remembered) last_.clear();
   if (contents_.size() >= most_remembered) contents_.clear();
-  last_[conversation] = parts_of(chain);
-  for (const ChainSegment& segment : chain.segments) contents_.insert(content_hash(segment.tokens));
+  const std::vector<ReadPart> documents = documents_of(chain);
+  std::vector<std::uint64_t> contents;
+  for (const ChainSegment& segment : chain.segments) contents.push_back(content_hash(segment.tokens));
+  contents_.insert(contents.begin(), contents.end());
+  if (log_) log_->remember_reading(conversation, documents, contents);
+  last_[conversation] = documents;
 }
 
 }  // namespace lectern::inference

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "inference/context_store.h"
+#include "inference/disk/reading_log.h"
 #include "inference/prompt_chain.h"
 #include "inference/types.h"
 
@@ -16,6 +17,10 @@ namespace lectern::inference {
 /// One thread. Small: it holds hashes and ids, no text.
 class ReadingHistory {
  public:
+  /// `log` (may be null) is asked for what this process has not seen, and told of what it reads. Must outlive it.
+  explicit ReadingHistory(ReadingIdentity identity = {}, ReadingLog* log = nullptr)
+      : identity_(std::move(identity)), log_(log) {}
+
   /// Reasons for the documents, instructions and answers of `chain` behind its first `kept` tokens, each reason once,
   /// in the order of the chain. Empty when only new messages had to be read.
   std::vector<MissReason> explain(const std::string& conversation, const PromptChain& chain, std::int64_t kept,
@@ -24,13 +29,14 @@ class ReadingHistory {
   void remember(const std::string& conversation, const PromptChain& chain);
 
  private:
-  struct Part {
-    std::string id;
-    std::uint64_t content = 0;  // hash of the ids
-  };
-  static std::vector<Part> parts_of(const PromptChain& chain);
-  std::unordered_map<std::string, std::vector<Part>> last_;  // by conversation
-  std::unordered_set<std::uint64_t> contents_;               // of all segments ever read
+  static std::vector<ReadPart> documents_of(const PromptChain& chain);
+  std::vector<ReadPart> last_documents(const std::string& conversation) const;
+  std::optional<ReadingIdentity> reader_of(std::uint64_t content) const;
+
+  ReadingIdentity identity_;
+  ReadingLog* log_;
+  std::unordered_map<std::string, std::vector<ReadPart>> last_;  // by conversation
+  std::unordered_set<std::uint64_t> contents_;                   // of all segments ever read
 };
 
 }  // namespace lectern::inference

@@ -86,8 +86,8 @@ struct RestoreTarget {
 };
 
 /// Never throws after construction, never serves what was not verified: whatever fails is a miss, and `problem` of the
-/// stats says why. Used by one thread (the engine's); writing and reading go on in threads of its own. Several processes
-/// may use one folder at once.
+/// stats says why. Used by one thread (the engine's); writing and reading go on in threads of its own. Several
+/// processes may use one folder at once.
 class ContextDisk {
  public:
   /// Opens or makes the folder, brings index and files together. Throws Error{io} that names the folder if it cannot be

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <limits>
 #include <map>
 #include <random>
@@ -65,41 +67,63 @@ class Reader {
     return snapshot;
   }
 
+  /// Where a reading of `chain` would begin.
+  std::int64_t kept(ContextStore& store, const std::vector<ChainSegment>& chain) {
+    Sequence sequence(pool_, shape_);
+    return start(store, chain, sequence).position;
+  }
+
   /// Resumes, checks that what is kept is right, reads up to `until`, publishing at segment ends and at `until`.
   std::int64_t read(ContextStore& store, const std::vector<ChainSegment>& chain, std::int64_t until) {
+    Sequence sequence(pool_, shape_);
+    const ResumePoint point = start(store, chain, sequence);
     const std::vector<float> values = folds(chain);
-    const ResumePoint point = store.longest_kept_prefix(chain);
-    EXPECT_LE(point.position, static_cast<std::int64_t>(values.size()));
-    KvSequence sequence(pool_, point.pages, point.position);
-    for (std::int64_t token = 0; token < point.position; ++token)
-      EXPECT_EQ(slot(sequence, token), values[static_cast<std::size_t>(token)])
-          << "slot " << token << " of " << point.position;
-    if (shape_.layers > 0 && point.position > 0) {
-      EXPECT_NE(point.snapshot, nullptr);
-      if (point.snapshot) {
-        EXPECT_EQ(point.snapshot->hidden[0], values[static_cast<std::size_t>(point.position - 1)]);
-      }
-    }
     std::int64_t end = 0;
     for (const ChainSegment& segment : chain) {
       end += static_cast<std::int64_t>(segment.tokens.size());
       const std::int64_t target = std::min(end, until);
-      if (target <= sequence.length()) continue;
-      const std::int64_t first = sequence.length();
-      sequence.reserve(target - first);
-      std::vector<std::byte*> strips(sequence.pages().size());
-      const auto memory = sequence.strips(0, strips);
+      if (target <= sequence.position()) continue;
+      const std::int64_t first = sequence.position();
+      sequence.kv.reserve(target - first);
+      std::vector<std::byte*> strips(sequence.kv.pages().size());
+      const auto memory = sequence.kv.strips(0, strips);
       for (std::int64_t token = first; token < target; ++token)
         reinterpret_cast<float*>(memory[static_cast<std::size_t>(token / 256)])[token % 256 * toy_kv.head_dim] =
             values[static_cast<std::size_t>(token)];
-      sequence.advance(target - first);
-      EXPECT_TRUE(store.publish(chain, target, sequence.pages(), snapshot(values, target)));
+      sequence.kv.advance(target - first);
+      EXPECT_TRUE(
+          store.publish(chain, target, sequence.kv.pages(), snapshot(values, target), StatePlace::document_end));
       EXPECT_EQ(store.audit(), "");
     }
     return point.position;
   }
 
  private:
+  ResumePoint start(ContextStore& store, const std::vector<ChainSegment>& chain, Sequence& sequence) {
+    const std::vector<float> values = folds(chain);
+    const KeptPrefix expected = store.kept_prefix(chain);
+    ResumePoint point = store.resume(chain, sequence);
+    while (!store.settle(sequence, point)) point = store.resume(chain, sequence);
+    if (expected.on_disk() == 0) {
+      EXPECT_EQ(point.position, expected.position);
+    } else {
+      EXPECT_LE(point.position, expected.position);  // less where the disk turned out to be damaged
+    }
+    EXPECT_EQ(point.position, sequence.position());
+    EXPECT_LE(point.position, static_cast<std::int64_t>(values.size()));
+    for (std::int64_t token = 0; token < point.position; ++token)
+      EXPECT_EQ(slot(sequence.kv, token), values[static_cast<std::size_t>(token)])
+          << "slot " << token << " of " << point.position;
+    if (shape_.layers > 0 && point.position > 0) {
+      const float value = values[static_cast<std::size_t>(point.position - 1)];
+      EXPECT_EQ(*reinterpret_cast<const float*>(sequence.state.recurrent(0).data), value);
+      if (!point.hidden.empty()) {
+        EXPECT_EQ(point.hidden[0], value);
+      }
+    }
+    return point;
+  }
+
   KvPagePool& pool_;
   DeltaShape shape_;
 };
@@ -160,8 +184,7 @@ TEST_P(ContextStoreTest, AStoppedReadingGoesOnWhereItStopped) {
 TEST_P(ContextStoreTest, InsideASegmentReadingGoesOnOnlyOnItsGrid) {
   const std::vector<ChainSegment> chain{segment_of(1, 20), segment_of(2, 1000)};
   reader.read(store, chain, 20 + 500);  // not a multiple of 64
-  const std::int64_t kept = store.longest_kept_prefix(chain).position;
-  EXPECT_EQ(kept, hybrid() ? 20 : 20 + 448);
+  EXPECT_EQ(reader.kept(store, chain), hybrid() ? 20 : 20 + 448);
 }
 
 TEST_P(ContextStoreTest, TheSameIdsCutOtherwiseAreAnotherChain) {
@@ -170,16 +193,16 @@ TEST_P(ContextStoreTest, TheSameIdsCutOtherwiseAreAnotherChain) {
   front.tokens.resize(130);
   back.tokens.erase(back.tokens.begin(), back.tokens.begin() + 130);
   reader.read(store, {whole}, 400);
-  EXPECT_EQ(store.longest_kept_prefix(std::vector<ChainSegment>{front, back}).position, hybrid() ? 0 : 128);
+  EXPECT_EQ(reader.kept(store, {front, back}), hybrid() ? 0 : 128);
 }
 
 TEST_P(ContextStoreTest, GeneratedRowsMatchOnlyAnswersGivenBack) {
   const std::vector<ChainSegment> answered{segment_of(1, 20), segment_of(2, 64, RowKind::decode)};
   reader.read(store, answered, 84);
   std::vector<ChainSegment> typed{segment_of(1, 20), segment_of(2, 64, RowKind::prefill), segment_of(3, 1)};
-  EXPECT_EQ(store.longest_kept_prefix(typed).position, 20);
+  EXPECT_EQ(reader.kept(store, typed), 20);
   typed[1].rows = RowKind::decode;
-  EXPECT_EQ(store.longest_kept_prefix(typed).position, 84);
+  EXPECT_EQ(reader.kept(store, typed), 84);
 }
 
 TEST_P(ContextStoreTest, RefusesAStateThatIsNotFiniteOrNotAtItsPosition) {
@@ -190,22 +213,20 @@ TEST_P(ContextStoreTest, RefusesAStateThatIsNotFiniteOrNotAtItsPosition) {
   const auto values = Reader::folds(chain);
   auto bad = reader.snapshot(values, 20);
   bad->hidden[0] = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_FALSE(store.publish(chain, 20, sequence.pages(), std::move(bad)));
-  EXPECT_FALSE(store.publish(chain, 20, sequence.pages(), reader.snapshot(values, 19)));
-  EXPECT_FALSE(store.publish(chain, 20, {}, reader.snapshot(values, 20)));
+  EXPECT_FALSE(store.publish(chain, 20, sequence.pages(), std::move(bad), StatePlace::progress));
+  EXPECT_FALSE(store.publish(chain, 20, sequence.pages(), reader.snapshot(values, 19), StatePlace::progress));
+  EXPECT_FALSE(store.publish(chain, 20, {}, reader.snapshot(values, 20), StatePlace::progress));
   EXPECT_EQ(store.stats().segments, 0);
 }
 
 TEST_P(ContextStoreTest, ClearingForgetsEverythingAndSaysSo) {
   const std::vector<ChainSegment> chain{segment_of(1, 20), segment_of(2, 300)};
   reader.read(store, chain, 320);
-  EXPECT_TRUE(store.was_kept(chain));
   store.clear();
   EXPECT_EQ(store.audit(), "");
   EXPECT_EQ(store.stats().bytes, 0);
   EXPECT_EQ(pool.pages_in_use(), 0);
-  EXPECT_TRUE(store.was_kept(chain));
-  EXPECT_TRUE(store.was_cleared());
+  EXPECT_EQ(store.forgotten(chain), Forgotten::cleared);
   EXPECT_EQ(reader.read(store, chain, 320), 0);
 }
 
@@ -215,112 +236,381 @@ TEST_P(ContextStoreTest, EvictsTheLeastRecentlyUsedWithinTheBudget) {
   const std::vector<ChainSegment> a{segment_of(1, 700)}, b{segment_of(2, 700)}, c{segment_of(3, 700)};
   reader.read(small, a, 700);
   reader.read(small, b, 700);
-  EXPECT_EQ(small.longest_kept_prefix(a).position, 700);
+  EXPECT_EQ(reader.kept(small, a), 700);
   reader.read(small, c, 700);
   EXPECT_LE(small.stats().bytes, budget);
-  EXPECT_EQ(small.longest_kept_prefix(b).position, 0);
-  EXPECT_EQ(small.longest_kept_prefix(a).position, 700);
-  EXPECT_TRUE(small.was_kept(b));
+  EXPECT_EQ(reader.kept(small, b), 0);
+  EXPECT_EQ(reader.kept(small, a), 700);
+  EXPECT_EQ(small.forgotten(b), Forgotten::evicted);
+  EXPECT_EQ(small.forgotten(std::vector<ChainSegment>{segment_of(4, 700)}), std::nullopt);
 }
 
 TEST_P(ContextStoreTest, OtherFingerprintsNeverMeet) {
   ContextStore other(pool, toy_state(hybrid()), "another toy", large);
   const std::vector<ChainSegment> chain{segment_of(1, 300)};
   reader.read(store, chain, 300);
-  EXPECT_EQ(other.longest_kept_prefix(chain).position, 0);
+  EXPECT_EQ(reader.kept(other, chain), 0);
 }
 
-/// Keeps what the store gives up: what the disk will be.
-class Shelf : public ContextBackend {
+/// A disk in memory, which can lose, refuse and damage what it holds.
+class ToyDisk final : public ExtentStore {
  public:
-  void save(const SegmentRecord& segment) override { kept_[{segment.key.low, segment.key.high}] = copy(segment); }
-  std::unique_ptr<SegmentRecord> load(const ChainKey& key, KvPagePool&) override {
-    const auto found = kept_.find({key.low, key.high});
-    return found == kept_.end() ? nullptr : copy(*found->second);
+  explicit ToyDisk(bool hybrid) : shape_(toy_state(hybrid)) {}
+
+  void save(const Extent& extent, std::span<const TokenId> tokens, std::span<const PageRef> pages,
+            const DeltaSnapshot& state) override {
+    EXPECT_EQ(static_cast<std::int64_t>(tokens.size()), extent.end - extent.begin);
+    EXPECT_EQ(state.position, extent.end);
+    EXPECT_FALSE(extent.parts.empty());
+    if (refuses) return;
+    for (const auto& [number, kept] : kept_)
+      if (kept.extent.key == extent.key && kept.extent.has_state) return;
+    std::erase_if(kept_, [&](const auto& kept) { return kept.second.extent.key == extent.key; });
+    Kept kept;
+    static_cast<Extent&>(kept.extent) = extent;
+    kept.extent.number = ++numbers_;
+    kept.extent.has_state = true;
+    kept.tokens.assign(tokens.begin(), tokens.end());
+    for (std::int64_t token = extent.begin; token < extent.end; ++token)
+      kept.rows.push_back(row(pages[static_cast<std::size_t>(token / 256)].data(), token));
+    kept.hidden = state.hidden[0];
+    kept_.emplace(kept.extent.number, std::move(kept));
   }
-  void clear() override { kept_.clear(); }
-  void damage() {
-    for (auto& [key, record] : kept_) record->tokens[0] ^= 1;
+  bool holds(const ChainKey& key) override {
+    return std::any_of(kept_.begin(), kept_.end(), [&](const auto& kept) { return kept.second.extent.key == key; });
   }
+  std::vector<StoredExtent> following(const ChainKey& parent) override {
+    std::vector<StoredExtent> found;
+    for (const auto& [number, kept] : kept_)
+      if (kept.extent.parent == parent) found.push_back(kept.extent);
+    return found;
+  }
+  std::unique_ptr<ContextRestore> restore(std::span<const StoredExtent> path, std::span<const TokenId> tokens,
+                                          const RestoreTarget& target) override {
+    EXPECT_TRUE(path.back().has_state);
+    EXPECT_EQ(static_cast<std::int64_t>(tokens.size()), path.back().end - path.front().begin);
+    bool sound = true;
+    for (const StoredExtent& extent : path) {
+      const auto found = kept_.find(extent.number);
+      if (found == kept_.end()) return nullptr;
+      Kept& kept = found->second;
+      const auto wanted =
+          tokens.subspan(static_cast<std::size_t>(extent.begin - path.front().begin), kept.tokens.size());
+      if (kept.damage == Damage::tokens || !std::equal(wanted.begin(), wanted.end(), kept.tokens.begin())) {
+        drop(kept.extent.key, Forgotten::damaged);
+        return nullptr;
+      }
+      if (kept.damage == Damage::rows) {
+        drop(kept.extent.key, Forgotten::damaged);
+        sound = false;
+        break;
+      }
+      for (std::int64_t token = std::max(extent.begin, target.first); token < extent.end; ++token)
+        row(target.kv->pages()[static_cast<std::size_t>(token / 256)].data(), token) =
+            kept.rows[static_cast<std::size_t>(token - extent.begin)];
+      if (extent.number != path.back().number) continue;
+      target.snapshot->position = extent.end;
+      target.snapshot->hidden = {kept.hidden};
+      if (shape_.layers > 0) *reinterpret_cast<float*>(target.snapshot->state.recurrent(0).data) = kept.hidden;
+    }
+    return std::make_unique<Restored>(sound);
+  }
+  std::optional<Forgotten> forgotten(const ChainKey& key) override {
+    const auto found = gone_.find(key);
+    return found == gone_.end() ? std::nullopt : std::optional(found->second);
+  }
+
+  enum class Damage { none, tokens, rows };
+  void damage(std::size_t which, Damage how) {
+    if (!kept_.empty())
+      std::next(kept_.begin(), static_cast<std::ptrdiff_t>(which % kept_.size()))->second.damage = how;
+  }
+  void forget_state(std::size_t which) {
+    if (kept_.empty()) return;
+    std::next(kept_.begin(), static_cast<std::ptrdiff_t>(which % kept_.size()))->second.extent.has_state = false;
+  }
+  void evict(std::size_t which) {
+    if (kept_.empty()) return;
+    drop(std::next(kept_.begin(), static_cast<std::ptrdiff_t>(which % kept_.size()))->second.extent.key,
+         Forgotten::evicted);
+  }
+  std::size_t size() const { return kept_.size(); }
+  bool is_whole() const {
+    return std::all_of(kept_.begin(), kept_.end(), [](const auto& kept) { return kept.second.damage == Damage::none; });
+  }
+  bool refuses = false;
 
  private:
-  static std::unique_ptr<SegmentRecord> copy(const SegmentRecord& segment) {
-    auto record = std::make_unique<SegmentRecord>();
-    record->parent = segment.parent;
-    record->key = segment.key;
-    record->rows = segment.rows;
-    record->tokens = segment.tokens;
-    record->start = segment.start;
-    record->pages = segment.pages;
-    for (const auto& snapshot : segment.snapshots)
-      record->snapshots.push_back(std::make_unique<DeltaSnapshot>(*snapshot));
-    return record;
+  struct Kept {
+    StoredExtent extent;
+    std::vector<TokenId> tokens;
+    std::vector<float> rows;
+    float hidden = 0;
+    Damage damage = Damage::none;
+  };
+  struct Restored final : ContextRestore {
+    explicit Restored(bool sound_now) : sound(sound_now) {}
+    bool wait_for_keys_and_values(std::int64_t) override { return sound; }
+    bool wait_for_delta(std::int64_t) override { return sound; }
+    bool finish() override { return sound; }
+    std::int64_t bytes() const override { return 0; }
+    bool sound;
+  };
+  static float& row(std::byte* page, std::int64_t token) {
+    return reinterpret_cast<float*>(page)[token % 256 * toy_kv.head_dim];
   }
-  std::map<std::pair<std::uint64_t, std::uint64_t>, std::unique_ptr<SegmentRecord>> kept_;
+  /// With all that was computed after it.
+  void drop(const ChainKey& key, Forgotten why) {
+    gone_[key] = why;
+    std::vector<ChainKey> after;
+    std::erase_if(kept_, [&](const auto& kept) { return kept.second.extent.key == key; });
+    for (const auto& [number, kept] : kept_)
+      if (kept.extent.parent == key) after.push_back(kept.extent.key);
+    for (const ChainKey& next : after) drop(next, why);
+  }
+
+  DeltaShape shape_;
+  std::int64_t numbers_ = 0;
+  std::map<std::int64_t, Kept> kept_;
+  std::map<ChainKey, Forgotten> gone_;
 };
 
-TEST_P(ContextStoreTest, WhatMemoryGaveUpComesBackFromTheBackendAndIsCheckedThere) {
-  Shelf shelf;
+TEST_P(ContextStoreTest, WhatMemoryGaveUpComesBackFromTheDisk) {
+  ToyDisk disk(hybrid());
   ContextStore small(pool, toy_state(hybrid()), "toy", large);
-  small.set_backend(&shelf);
+  small.set_disk(&disk);
   const std::vector<ChainSegment> chain{segment_of(1, 300), segment_of(2, 300)};
   reader.read(small, chain, 600);
+  EXPECT_EQ(disk.size(), 2U);
   while (small.evict_one()) EXPECT_EQ(small.audit(), "");
   EXPECT_EQ(small.stats().segments, 0);
-  const ResumePoint point = small.longest_kept_prefix(chain);
-  EXPECT_EQ(point.position, 600);
-  EXPECT_EQ(point.loaded, 600);
-  EXPECT_EQ(small.audit(), "");
-  reader.read(small, chain, 600);  // checks the slots
-  while (small.evict_one()) {
-  }
-  shelf.damage();
-  EXPECT_EQ(small.longest_kept_prefix(chain).position, 0);
+  EXPECT_EQ(small.kept_prefix(chain).on_disk(), 600);
+  EXPECT_EQ(reader.read(small, chain, 600), 600);
+  EXPECT_EQ(small.stats().loaded_tokens, 600);
+  EXPECT_EQ(disk.size(), 2U) << "what came from there is not saved again";
+  EXPECT_EQ(reader.kept(small, chain), 600);
+  EXPECT_EQ(small.stats().loaded_tokens, 600) << "the second time it was in memory";
 }
 
-// Random requests that share, extend, fork and edit each other, with random stops and a tight budget. The reference
-// knows what may be kept: a prefix is only ever answered if exactly these ids were published with these cuts (Reader
-// checks every slot), and with room for everything nothing published may be missed.
-TEST_P(ContextStoreTest, AgreesWithAPlainModelOverRandomOperations) {
-  for (const std::int64_t budget : {large, 20 * pool.page_bytes() + 30000}) {
-    ContextStore tight(pool, toy_state(hybrid()), "toy", budget);
-    std::mt19937 random(42);
-    std::set<std::vector<std::vector<TokenId>>> published;  // whole chains of segments
-    const auto pick = [&](int most) { return static_cast<int>(random() % static_cast<unsigned>(most)); };
-    for (int step = 0; step < 400; ++step) {
-      std::vector<ChainSegment> chain;
-      const int segments = 1 + pick(5);
-      for (int index = 0; index < segments; ++index)
-        chain.push_back(segment_of(pick(3), index == 1 ? 300 + 64 * pick(2) : 1 + pick(2) * 63));
-      const std::int64_t total = length(chain);
-      const std::int64_t until = pick(4) == 0 ? std::max<std::int64_t>(1, total / 64 * 32) : total;
-      std::int64_t expected = 0, end = 0;
-      std::vector<std::vector<TokenId>> prefix;
-      for (const ChainSegment& segment : chain) {
-        prefix.push_back(segment.tokens);
-        end += static_cast<std::int64_t>(segment.tokens.size());
-        if (published.contains(prefix)) expected = end;
-      }
-      const std::int64_t kept = reader.read(tight, chain, until);
-      if (budget == large) {
-        EXPECT_GE(kept, expected);
-      }
-      prefix.clear();
-      end = 0;
-      for (const ChainSegment& segment : chain) {
-        prefix.push_back(segment.tokens);
-        end += static_cast<std::int64_t>(segment.tokens.size());
-        if (end <= until) published.insert(prefix);
-      }
-      EXPECT_LE(tight.stats().bytes, budget);
-      if (pick(40) == 0) tight.evict_one(), published.clear();
-      if (pick(80) == 0) tight.clear(), published.clear();
-      ASSERT_EQ(tight.audit(), "");
-      if (::testing::Test::HasFailure()) FAIL() << "step " << step;
-    }
-    tight.clear();
-    EXPECT_EQ(pool.pages_in_use(), 0);
+TEST_P(ContextStoreTest, AnotherStoreFindsOnTheDiskWhatWasReadAndGoesOnFromThere) {
+  ToyDisk disk(hybrid());
+  const std::vector<ChainSegment> asked{segment_of(1, 20), segment_of(2, 700), segment_of(3, 30)};
+  store.set_disk(&disk);
+  reader.read(store, asked, 20 + 256);  // stopped, and taken up after a restart
+  for (int restart = 0; restart < 3; ++restart) {
+    ContextStore again(pool, toy_state(hybrid()), "toy", large);
+    again.set_disk(&disk);
+    EXPECT_EQ(reader.read(again, asked, length(asked)), restart == 0 ? 276 : 750);
+    std::vector<ChainSegment> other = asked;
+    other[2] = segment_of(40 + restart, 30);
+    EXPECT_EQ(reader.read(again, other, length(other)), 720);
+    other.push_back(segment_of(9, 45, RowKind::decode));
+    EXPECT_EQ(reader.read(again, other, length(other)), 750);
   }
+}
+
+TEST_P(ContextStoreTest, OnlyRowsThatMemoryLacksAreLoaded) {
+  ToyDisk disk(hybrid());
+  store.set_disk(&disk);
+  const std::vector<ChainSegment> one{segment_of(1, 320), segment_of(2, 300), segment_of(3, 30)};
+  std::vector<ChainSegment> two = one;
+  two[2] = segment_of(4, 30);
+  reader.read(store, one, 650);
+  reader.read(store, two, 650);
+  while (store.evict_one()) {
+  }
+  reader.read(store, one, 650);
+  const std::int64_t before = store.stats().loaded_tokens;
+  EXPECT_EQ(reader.read(store, two, 650), 650);
+  EXPECT_EQ(store.stats().loaded_tokens - before, 30);
+}
+
+TEST_P(ContextStoreTest, DamageOnTheDiskIsAMissAndTheRestGoesOn) {
+  for (const ToyDisk::Damage how : {ToyDisk::Damage::tokens, ToyDisk::Damage::rows}) {
+    ToyDisk disk(hybrid());
+    ContextStore first(pool, toy_state(hybrid()), "toy", large);
+    first.set_disk(&disk);
+    const std::vector<ChainSegment> chain{segment_of(1, 300), segment_of(2, 300), segment_of(3, 50)};
+    reader.read(first, chain, 650);
+    disk.damage(1, how);
+    ContextStore again(pool, toy_state(hybrid()), "toy", large);
+    again.set_disk(&disk);
+    EXPECT_EQ(reader.kept(again, chain), 300);
+    EXPECT_EQ(again.forgotten(std::span(chain).first(2)), Forgotten::damaged);
+    EXPECT_EQ(reader.read(again, chain, 650), 300);
+    EXPECT_EQ(disk.size(), 3U) << "what was read again is kept again";
+  }
+}
+
+TEST_P(ContextStoreTest, TheDiskMayLoseWhatMemoryThoughtWasSaved) {
+  ToyDisk disk(hybrid());
+  store.set_disk(&disk);
+  const std::vector<ChainSegment> chain{segment_of(1, 300), segment_of(2, 300), segment_of(3, 50)};
+  disk.refuses = true;
+  reader.read(store, chain, 300);
+  disk.refuses = false;
+  reader.read(store, chain, 600);  // one extent from the beginning, since nothing is there to join
+  disk.evict(0);
+  reader.read(store, chain, 650);
+  ContextStore again(pool, toy_state(hybrid()), "toy", large);
+  again.set_disk(&disk);
+  EXPECT_EQ(reader.read(again, chain, 650), 650);
+}
+
+TEST_P(ContextStoreTest, ForgettingADocumentForgetsWhatWasComputedAfterIt) {
+  std::vector<ChainSegment> chain{segment_of(1, 300), segment_of(2, 300), segment_of(3, 50)};
+  chain[0].id = "a", chain[1].id = "b";
+  reader.read(store, chain, 650);
+  store.clear_document("b");
+  EXPECT_EQ(store.audit(), "");
+  EXPECT_EQ(store.forgotten(chain), Forgotten::cleared);
+  EXPECT_EQ(reader.kept(store, chain), 300);
+  store.clear_document("a");
+  EXPECT_EQ(store.stats().segments, 0);
+  EXPECT_EQ(pool.pages_in_use(), 0);
+}
+
+// Contract C5: what one branch does is invisible to the others, page by page.
+TEST_P(ContextStoreTest, ABranchLeavesThePagesOfTheOthersAsTheyWere) {
+  const std::vector<ChainSegment> trunk{segment_of(1, 300), segment_of(2, 37)};
+  reader.read(store, trunk, 337);
+  Sequence kept(pool, toy_state(hybrid()));
+  store.resume(trunk, kept);
+  const auto content = [&] {
+    std::vector<float> values;
+    for (std::int64_t token = 0; token < 337; ++token) values.push_back(reader.slot(kept.kv, token));
+    return values;
+  };
+  const std::vector<float> before = content();
+  for (int branch = 0; branch < 5; ++branch) {
+    std::vector<ChainSegment> chain = trunk;
+    chain.push_back(segment_of(50 + branch, 100 + 60 * branch, branch % 2 ? RowKind::decode : RowKind::prefill));
+    reader.read(store, chain, length(chain));
+    chain.back() = segment_of(70 + branch, 20);  // the same question edited
+    reader.read(store, chain, length(chain));
+    EXPECT_EQ(content(), before);
+  }
+}
+
+/// What may be expected of a store after random operations: every chain, cut as it was, whose end was published.
+class Expectation {
+ public:
+  void publish(const std::vector<ChainSegment>& chain, std::int64_t until) {
+    std::vector<std::vector<TokenId>> prefix;
+    std::int64_t end = 0;
+    for (const ChainSegment& segment : chain) {
+      prefix.push_back(segment.tokens);
+      end += static_cast<std::int64_t>(segment.tokens.size());
+      if (end <= until) published_.insert(prefix);
+    }
+  }
+  std::int64_t kept(const std::vector<ChainSegment>& chain) const {
+    std::vector<std::vector<TokenId>> prefix;
+    std::int64_t end = 0, found = 0;
+    for (const ChainSegment& segment : chain) {
+      prefix.push_back(segment.tokens);
+      end += static_cast<std::int64_t>(segment.tokens.size());
+      if (published_.contains(prefix)) found = end;
+    }
+    return found;
+  }
+  void forget() { published_.clear(); }
+
+ private:
+  std::set<std::vector<std::vector<TokenId>>> published_;
+};
+
+// Random requests that share, extend, fork and edit each other, with random stops, evictions, deletions, restarts, and
+// a disk that loses, refuses and damages things. A prefix is only ever answered if exactly these ids were published
+// with these cuts (Reader checks every slot), and as long as nothing was taken away nothing published may be missed.
+TEST_P(ContextStoreTest, AgreesWithAPlainModelOverRandomOperations) {
+  constexpr int operations = 26'000;  // for each of four budgets, with and without a disk
+  std::int64_t done = 0, resumed = 0, loaded = 0;
+  for (const bool with_disk : {false, true}) {
+    for (const std::int64_t budget : {large, 20 * pool.page_bytes() + 30000}) {
+      ToyDisk disk(hybrid());
+      auto store_now = std::make_unique<ContextStore>(pool, toy_state(hybrid()), "toy", budget);
+      if (with_disk) store_now->set_disk(&disk);
+      std::mt19937 random(42);
+      const auto pick = [&](int most) { return static_cast<int>(random() % static_cast<unsigned>(most)); };
+      Expectation expectation;
+      const bool keeps_all = with_disk || budget == large;
+      for (int step = 0; step < operations; ++step, ++done) {
+        switch (pick(60)) {
+          case 0:
+            store_now->evict_one();
+            if (!with_disk) expectation.forget();
+            break;
+          case 1: {
+            loaded += store_now->stats().loaded_tokens;
+            store_now->clear();
+            if (!with_disk) expectation.forget();
+            break;
+          }
+          case 2: {
+            const std::string id = std::to_string(pick(3));
+            store_now->clear_document(id);
+            if (!with_disk) expectation.forget();
+            break;
+          }
+          case 3:
+            loaded += store_now->stats().loaded_tokens;
+            store_now = std::make_unique<ContextStore>(pool, toy_state(hybrid()), "toy", budget);
+            if (with_disk) store_now->set_disk(&disk);
+            if (!with_disk) expectation.forget();
+            EXPECT_EQ(pool.pages_in_use(), 0);
+            break;
+          case 4:
+            disk.evict(random());
+            expectation.forget();
+            break;
+          case 5:
+            disk.damage(random(), pick(2) ? ToyDisk::Damage::rows : ToyDisk::Damage::tokens);
+            expectation.forget();
+            break;
+          case 6:
+            disk.forget_state(random());
+            expectation.forget();
+            break;
+          case 7:
+            disk.refuses = !disk.refuses;
+            expectation.forget();
+            break;
+          default: {
+            std::vector<ChainSegment> chain;
+            const int segments = 1 + pick(4);
+            for (int index = 0; index < segments; ++index) {
+              const int seed = pick(3);
+              const int tokens = index == 1 ? 200 + 64 * pick(2) : 1 + pick(2) * 63;
+              chain.push_back(segment_of(seed, tokens, index > 1 && pick(2) ? RowKind::decode : RowKind::prefill));
+              chain.back().id = std::to_string(seed);
+            }
+            const std::int64_t total = length(chain);
+            const std::int64_t until = pick(4) == 0 ? std::max<std::int64_t>(1, total / 64 * 32) : total;
+            const std::int64_t expected = expectation.kept(chain);
+            const std::int64_t kept = reader.read(*store_now, chain, until);
+            resumed += kept;
+            const bool generated = std::any_of(chain.begin(), chain.end(), [](const ChainSegment& segment) {
+              return segment.rows == RowKind::decode;
+            });
+            if (keeps_all && !generated) {
+              EXPECT_GE(kept, expected);
+            }
+            if (!generated && !disk.refuses && disk.is_whole()) expectation.publish(chain, until);
+          }
+        }
+        EXPECT_LE(store_now->stats().bytes, budget);
+        ASSERT_EQ(store_now->audit(), "");
+        if (::testing::Test::HasFailure()) FAIL() << "step " << step;
+      }
+      loaded += store_now->stats().loaded_tokens;
+      store_now.reset();
+      EXPECT_EQ(pool.pages_in_use(), 0);
+    }
+  }
+  std::printf("%lld operations, %lld tokens resumed, %lld of them from the disk, none wrong\n",
+              static_cast<long long>(done), static_cast<long long>(resumed), static_cast<long long>(loaded));
+  EXPECT_GE(done, 100'000);
 }
 
 }  // namespace

@@ -47,8 +47,9 @@ PromptChain chain_of(std::initializer_list<std::pair<int, RowKind>> lengths) {
     segment.rows = rows;
     for (int index = 0; index < length; ++index) segment.tokens.push_back((seed * 37 + index * 11 + index / 7) % 256);
     ++seed;
+    segment.id = "d" + std::to_string(seed);
     chain.segments.push_back(segment);
-    chain.labels.push_back({SegmentLabel::Kind::document, "d" + std::to_string(seed), true});
+    chain.labels.push_back({SegmentLabel::Kind::document, true});
   }
   return chain;
 }
@@ -183,10 +184,11 @@ TEST(Prefill, AConversationOfAFloat32ModelStaysWithinAThousandthOfReadingItAnew)
                                            outcome.hidden, outcome.hidden_rows, settings, {}, nullptr);
       ASSERT_EQ(generated.fed, generated.token_ids);
       ASSERT_FALSE(generated.fed.empty());
-      chain.segments.push_back({generated.fed, RowKind::decode});
-      chain.labels.push_back({SegmentLabel::Kind::message, "answer", true});
+      chain.segments.push_back({generated.fed, RowKind::decode, "answer"});
+      chain.labels.push_back({SegmentLabel::Kind::message, true});
       ASSERT_TRUE(bed.store.publish(chain.segments, bed.sequence.position(), bed.sequence.kv.pages(),
-                                    snapshot_of(bed.sequence, generated.hidden, RowKind::decode)));
+                                    snapshot_of(bed.sequence, generated.hidden, RowKind::decode),
+                                    StatePlace::turn_end));
       const PromptChain question = chain_of({{9 + turn, prefill}});
       chain.segments.push_back(question.segments[0]);
       chain.labels.push_back(question.labels[0]);

@@ -14,6 +14,8 @@
 #include <thread>
 #include <utility>
 
+#include "inference/disk/context_restore.h"
+
 namespace lectern::inference {
 
 namespace {
@@ -205,6 +207,14 @@ void ContextDisk::save(const Extent& extent, std::span<const TokenId> tokens, st
   } catch (const std::bad_alloc&) {
     state_->folder.set_write_problem(state_->folder.path().string() + ": there is no memory for a copy of the reading");
   }
+}
+
+bool ContextDisk::holds(const ChainKey& key) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->queued(key)) return true;
+  }
+  return state_->folder.holds(state_->identity, key);
 }
 
 std::vector<StoredExtent> ContextDisk::following(const ChainKey& parent) {

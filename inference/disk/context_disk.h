@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "inference/disk/context_folder.h"
-#include "inference/disk/context_restore.h"
-#include "inference/disk/extent.h"
 #include "inference/disk/extent_file.h"
+#include "inference/disk/extent_store.h"
 #include "inference/disk/file_system.h"
+#include "inference/disk/reading_log.h"
 #include "inference/kv_pages.h"
 #include "inference/types.h"
 
@@ -31,48 +31,42 @@ struct ContextDiskOptions {
 /// Never throws, never serves what was not verified: whatever fails is a miss, and `problem` of the
 /// stats says why. Used by one thread (the engine's); writing and reading go on in threads of its own. Several
 /// processes may use one folder at once.
-class ContextDisk {
+class ContextDisk : public ExtentStore, public ReadingLog {
  public:
   /// Opens or makes the folder, brings index and files together. A folder that cannot be used is tried again after some
   /// seconds; until then everything is a miss.
   ContextDisk(const ContextDiskOptions& options, const ReadingIdentity& identity, const KeptShape& shape,
               FileSystem& files);
-  ~ContextDisk();  // after flush()
+  ~ContextDisk() override;  // after flush()
   ContextDisk(const ContextDisk&) = delete;
   ContextDisk& operator=(const ContextDisk&) = delete;
 
-  /// Keeps an extent: its token ids [end - begin], the pages of slots [0, end) and the state at its end are copied now
-  /// and written behind. Left alone are an extent whose key is kept already with its state, one whose parent is neither
-  /// kept nor about to be, and one whose state is not finite or not at its end. Waits while more than queue_bytes are
-  /// still to be written, but not for a disk that hangs. After an error what is queued is dropped, and nothing is taken
-  /// for some seconds.
+  /// Besides what ExtentStore says: left alone are an extent whose parent is neither kept nor on its way, and one whose
+  /// state is not finite or not at its end. Waits while more than queue_bytes are still to be written, but not for a
+  /// disk that hangs. After an error what is queued is dropped, and nothing is taken for some seconds.
   void save(const Extent& extent, std::span<const TokenId> tokens, std::span<const PageRef> pages,
-            const DeltaSnapshot& state);
-  /// Extents that go on from this key, of this identity. Those that are still being written are not among them.
-  std::vector<StoredExtent> following(const ChainKey& parent);
-  /// Starts to read `path`, extents that join, the last of which has a state. Headers are read and compared first, with
-  /// `tokens` [path.front().begin, path.back().end) id by id; null if one of them is not what it should be (it is in
-  /// quarantine then) or is gone. What it returns must be destroyed before this.
+            const DeltaSnapshot& state) override;
+  bool holds(const ChainKey& key) override;
+  std::vector<StoredExtent> following(const ChainKey& parent) override;
+  /// What fails goes into quarantine. What this returns must be destroyed before the disk, and may outlive neither the
+  /// target's pages nor its snapshot.
   std::unique_ptr<ContextRestore> restore(std::span<const StoredExtent> path, std::span<const TokenId> tokens,
-                                          const RestoreTarget& target);
+                                          const RestoreTarget& target) override;
+  std::optional<Forgotten> forgotten(const ChainKey& key) override;
   /// Waits until all that was saved is on the disk or has failed.
   void flush();
 
   /// Forgets everything of all identities, or all that was computed with this document in the context, whoever kept it.
-  /// Gives the number of bytes that were freed.
+  /// What was saved before and is still on its way, here or in another process, is dropped. Gives the number of bytes
+  /// that were freed.
   std::int64_t clear();
   std::int64_t clear_document(std::string_view id);
   ContextDiskStats stats();
-  std::optional<Forgotten> forgotten(const ChainKey& key);
 
-  /// What was read, kept or not, in order to say why something must be read again. `documents` are those of the
-  /// conversation in their order; `contents` are hashes of all segments of the chain.
   void remember_reading(const std::string& conversation, std::span<const ReadPart> documents,
-                        std::span<const std::uint64_t> contents);
-  /// The documents of the conversation's last reading.
-  std::vector<ReadPart> last_reading(const std::string& conversation);
-  /// The identity under which this content was read: the present one if it was, else the latest other one.
-  std::optional<ReadingIdentity> reader_of(std::uint64_t content);
+                        std::span<const std::uint64_t> contents) override;
+  std::vector<ReadPart> last_reading(const std::string& conversation) override;
+  std::optional<ReadingIdentity> reader_of(std::uint64_t content) override;
 
  private:
   struct State;

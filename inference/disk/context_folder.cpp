@@ -51,7 +51,6 @@ auto ContextFolder::with_index(Action action) -> std::optional<decltype(action(s
     index_problem_ = error.what();
     if (error.what_failed() == IndexError::Kind::damaged) {
       index_.reset();
-      index_damaged_ = true;
       next_try_s_ = INT64_MIN;  // made again at the next call
     }
   } catch (const std::exception& error) {
@@ -107,7 +106,6 @@ void ContextFolder::open_or_make_index() {
     set_index_aside();
     open();
   }
-  index_damaged_ = false;
 }
 
 void ContextFolder::set_index_aside() {
@@ -271,17 +269,18 @@ void ContextFolder::empty_quarantine() {
   }
 }
 
-std::int64_t ContextFolder::identity_number(ContextIndex& index, const ReadingIdentity& identity) {
-  return index.identity(identity);
-}
-
 std::vector<ExtentRow> ContextFolder::following(const ReadingIdentity& identity, const ChainKey& parent) {
-  return with_index([&](ContextIndex& index) { return index.following(identity_number(index, identity), parent); })
+  return with_index([&](ContextIndex& index) { return index.following(index.identity(identity), parent); })
       .value_or(std::vector<ExtentRow>());
 }
 
 std::optional<ExtentRow> ContextFolder::find(std::int64_t number) {
   return with_index([&](ContextIndex& index) { return index.find(number); }).value_or(std::nullopt);
+}
+
+bool ContextFolder::holds(const ReadingIdentity& identity, const ChainKey& key) {
+  return with_index([&](ContextIndex& index) { return index.find(index.identity(identity), key).has_value(); })
+      .value_or(false);
 }
 
 void ContextFolder::touch(std::span<const std::int64_t> numbers) {
@@ -297,7 +296,7 @@ void ContextFolder::touch(std::span<const std::int64_t> numbers) {
 ContextFolder::Wanted ContextFolder::wants(const ReadingIdentity& identity, const ChainKey& root,
                                            const Extent& extent) {
   return with_index([&](ContextIndex& index) {
-           const std::int64_t number = identity_number(index, identity);
+           const std::int64_t number = index.identity(identity);
            if (const auto kept = index.find(number, extent.key); kept && kept->has_state) return Wanted::kept_already;
            if (extent.parent == root) return extent.begin == 0 ? Wanted::yes : Wanted::parent_missing;
            const auto parent = index.find(number, extent.parent);
@@ -342,7 +341,7 @@ bool ContextFolder::commit(const ReadingIdentity& identity, const ChainKey& root
   const std::optional<bool> done = with_index([&](ContextIndex& index) {
     const std::int64_t now = files_.now_s();
     Transaction transaction(index.connection());
-    row.identity = identity_number(index, identity);
+    row.identity = index.identity(identity);
     row.last_used_s = now;
     if (index.generation() != generation) return false;
     if (const auto kept = index.find(row.identity, row.extent.key)) {
@@ -520,7 +519,7 @@ void ContextFolder::remember_reading(const ReadingIdentity& identity, const std:
                                      std::span<const ReadPart> documents, std::span<const std::uint64_t> contents) {
   with_index([&](ContextIndex& index) {
     Transaction transaction(index.connection());
-    index.remember_reading(identity_number(index, identity), conversation, documents, contents);
+    index.remember_reading(index.identity(identity), conversation, documents, contents);
     commit(transaction);
     return true;
   });
@@ -532,7 +531,7 @@ std::vector<ReadPart> ContextFolder::last_reading(const std::string& conversatio
 }
 
 std::optional<ReadingIdentity> ContextFolder::reader_of(std::uint64_t content, const ReadingIdentity& preferred) {
-  return with_index([&](ContextIndex& index) { return index.reader_of(content, identity_number(index, preferred)); })
+  return with_index([&](ContextIndex& index) { return index.reader_of(content, index.identity(preferred)); })
       .value_or(std::nullopt);
 }
 

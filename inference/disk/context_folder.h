@@ -59,6 +59,7 @@ class ContextFolder {
 
   std::vector<ExtentRow> following(const ReadingIdentity& identity, const ChainKey& parent);
   std::optional<ExtentRow> find(std::int64_t number);
+  bool holds(const ReadingIdentity& identity, const ChainKey& key);
   void touch(std::span<const std::int64_t> numbers);
 
   /// Whether an extent may be saved: its parent is kept (or is `root`) and it is not kept with its state already.
@@ -106,7 +107,6 @@ class ContextFolder {
   void set_index_aside();
   void rebuild(ContextIndex& index);
   void reconcile(ContextIndex& index);
-  std::int64_t identity_number(ContextIndex& index, const ReadingIdentity& identity);
   void commit(Transaction& transaction);
   void remove_files(std::span<const ExtentRow> rows);
   void remove_quietly(const std::filesystem::path& file);
@@ -118,7 +118,6 @@ class ContextFolder {
   FileSystem& files_;
   std::mutex mutex_;
   std::unique_ptr<ContextIndex> index_;
-  bool index_damaged_ = false;
   std::int64_t next_try_s_ = INT64_MIN;
   std::int64_t tried_s_ = INT64_MIN;
   std::string index_problem_, write_problem_;

@@ -9,19 +9,11 @@
 #include <vector>
 
 #include "inference/disk/extent_file.h"
+#include "inference/disk/extent_store.h"
+#include "inference/disk/reading_log.h"
 #include "inference/disk/sqlite.h"
 
 namespace lectern::inference {
-
-/// Why the rows after a key are not there any more.
-enum class Forgotten { evicted, cleared, damaged };
-
-/// One segment of a request that was read: what it was and the hash of its ids.
-struct ReadPart {
-  std::string id;
-  std::uint64_t content = 0;
-  bool operator==(const ReadPart&) const = default;
-};
 
 struct ExtentRow {
   std::int64_t number = 0;

@@ -10,20 +10,11 @@
 #include "inference/delta_snapshots.h"
 #include "inference/disk/extent.h"
 #include "inference/disk/file_system.h"
+#include "inference/disk/reading_log.h"
 #include "inference/kv_pages.h"
 #include "inference/types.h"
 
 namespace lectern::inference {
-
-/// What a kept reading depends on beside its tokens, in three parts, each a reason of its own to read again. Compared
-/// as text; all three together are the identity that root_key() takes.
-struct ReadingIdentity {
-  std::string model;     // file or folder, its size and the hash of its weights and tokenizer
-  std::string settings;  // rope scaling, types of kept values
-  std::string build;     // kernels, instruction path, grid, format of the files here
-  std::string text() const { return model + '\x1e' + settings + '\x1e' + build; }
-  bool operator==(const ReadingIdentity&) const = default;
-};
 
 /// Sizes of what is kept for one model.
 struct KeptShape {

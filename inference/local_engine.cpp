@@ -8,10 +8,10 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
-#include <iterator>
 #include <mutex>
 #include <thread>
 
+#include "inference/answer_delivery.h"
 #include "inference/forward.h"
 #include "inference/generation.h"
 #include "inference/generation_defaults.h"
@@ -270,60 +270,16 @@ class Local final : public LocalEngine {
 
   void write(const GenerationRequest& request, PromptChain& chain, const ReadOutcome& read, RequestObserver& observer,
              const std::function<bool()>& stopped, Clock::time_point start, GenerationResult& result) {
-    GenerationSettings settings;
-    settings.sampling = request.sampling;
-    settings.max_tokens = request.max_tokens;
-    settings.stop = request.stop;
-    settings.stop_repetition = request.stop_repetition;
-    settings.usable_tokens = model_.usable_tokens();
-    settings.drafts = options_.drafts;
+    const GenerationSettings settings = settings_of(request, model_.usable_tokens(), options_.drafts);
+    AnswerDelivery delivery(chain.answer, observer, result);
     GenerationCallbacks writing;
     writing.stop = stopped;
-    AnswerParser parser(chain.answer);
-    const auto tell = [&](AnswerParser::Parts parts) {
-      if (!parts.thinking.empty()) observer.on_thinking(parts.thinking);
-      if (!parts.answer.empty()) observer.on_text(parts.answer);
-      for (const ToolCall& call : parts.calls) observer.on_tool_call(call);
-      result.thinking += parts.thinking;
-      result.text += parts.answer;
-      std::ranges::move(parts.calls, std::back_inserter(result.tool_calls));
-    };
-    writing.text = [&](std::string_view text) { tell(parser.feed(text)); };
-    std::vector<TokenId> history;
-    for (const ChainSegment& segment : chain.segments)
-      history.insert(history.end(), segment.tokens.begin(), segment.tokens.end());
+    writing.text = [&](std::string_view text) { delivery.text(text); };
     const double before = seconds_since(start);
-    Generated generated = generate(forward_, sequence_, tokenizer_, history, read.hidden, read.hidden_rows, settings,
-                                   writing, nullptr, drafter_.get());
-    tell(parser.finish());
-    keep_answer(chain, generated);
-    result.usage.generated_tokens = static_cast<std::int64_t>(generated.token_ids.size());
-    result.usage.drafted_tokens = generated.drafted;
-    result.usage.accepted_tokens = generated.accepted;
-    result.token_ids = result.text == generated.text
-                           ? std::move(generated.token_ids)
-                           : ids_of_answer(tokenizer_, generated.token_ids, parser.answer_range(), result.text);
-    result.finish_reason = generated.reason;
-    result.timing.first_token_s = before + generated.first_token_s;
-    if (generated.decode_s > 0)
-      result.timing.decode_tokens_per_s = static_cast<double>(generated.sampled - 1) / generated.decode_s;
-  }
-
-  /// The state at the end of the answer. Where a stop string cut it inside what was fed, a model without recurrent
-  /// state goes on from the cut; another one will read the answer again.
-  void keep_answer(PromptChain& chain, const Generated& generated) {
-    if (options_.cache_budget_bytes <= 0 || generated.fed.empty()) return;
-    const auto [fed, ids] = std::mismatch(generated.fed.begin(), generated.fed.end(), generated.token_ids.begin(),
-                                          generated.token_ids.end());
-    const auto common = fed - generated.fed.begin();
-    const bool whole = fed == generated.fed.end();
-    if (common == 0 || (!whole && shape_.layers > 0)) return;
-    const std::int64_t position = sequence_.position() - (generated.fed.end() - fed);
-    auto snapshot = snapshot_of(sequence_, generated.hidden, RowKind::decode);
-    snapshot->position = position;
-    if (!whole) snapshot->hidden.clear();
-    chain.segments.push_back({{generated.fed.begin(), fed}, RowKind::decode});
-    store_.publish(chain.segments, position, sequence_.kv.pages(), std::move(snapshot));
+    Generated generated = generate(forward_, sequence_, tokenizer_, chain.all_tokens(), read.hidden, read.hidden_rows,
+                                   settings, writing, nullptr, drafter_.get());
+    if (options_.cache_budget_bytes > 0) keep_answer(store_, sequence_, chain, generated);
+    delivery.finish(std::move(generated), tokenizer_, before);
   }
 
   void check_ids(const PromptChain& chain) const {

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 
 namespace lectern::inference {
 
@@ -15,14 +14,6 @@ constexpr std::int64_t snapshot_spacing = 8192;  // inside a long segment, while
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-std::vector<TokenId> flatten(const PromptChain& chain) {
-  std::vector<TokenId> tokens;
-  tokens.reserve(static_cast<std::size_t>(chain.tokens()));
-  for (const ChainSegment& segment : chain.segments)
-    tokens.insert(tokens.end(), segment.tokens.begin(), segment.tokens.end());
-  return tokens;
 }
 
 }  // namespace
@@ -68,82 +59,107 @@ std::unique_ptr<DeltaSnapshot> snapshot_of(const Sequence& sequence, std::span<c
   return snapshot;
 }
 
-ReadOutcome read_prompt(Forward& forward, ContextStore* store, KvPagePool& pool, Sequence& sequence, PromptChain& chain,
-                        const ReadCallbacks& callbacks, StepTrace* trace) {
-  const std::int64_t total = chain.tokens();
-  const std::vector<TokenId> tokens = flatten(chain);
-  ReadOutcome outcome;
-
-  const auto load_start = Clock::now();
+PromptReader::PromptReader(ContextStore* store, KvPagePool& pool, Sequence& sequence, PromptChain& chain,
+                           const ForkPoint* fork)
+    : store_(store), sequence_(sequence), chain_(chain), tokens_(chain.all_tokens()) {
+  const auto start = Clock::now();
   sequence.kv = KvSequence(pool);
   sequence.state.clear();
-  if (store) {
-    const ResumePoint point = store->longest_kept_prefix(chain.segments);
+  ResumePoint point;
+  if (store) point = store->longest_kept_prefix(chain.segments);
+  loaded_ = point.loaded;
+  if (fork && fork->sequence.position() >= point.position) {
+    sequence.kv = KvSequence(pool, fork->sequence.kv.pages(), fork->sequence.position());
+    sequence.state.copy_from(fork->sequence.state);
+    hidden_.assign(fork->hidden.begin(), fork->hidden.end());
+    rows_ = fork->rows;
+    loaded_ = 0;
+    forked_ = true;
+  } else if (store) {
     sequence.kv = KvSequence(pool, point.pages, point.position);
     if (point.snapshot) {
       sequence.state.copy_from(point.snapshot->state);
-      outcome.hidden = point.snapshot->hidden;
-      outcome.hidden_rows = point.snapshot->rows;
+      hidden_ = point.snapshot->hidden;
+      rows_ = point.snapshot->rows;
     }
-    outcome.loaded = point.loaded;
-    outcome.reused = point.position - point.loaded;
   }
-  outcome.load_s = seconds_since(load_start);
-  if (callbacks.started) callbacks.started(sequence.position());
+  first_ = sequence.position();
+  load_s_ = seconds_since(start);
 
   // Answers that are read again from their beginning have rows of a prompt.
-  std::int64_t start = 0;
+  std::int64_t place = 0;
   for (ChainSegment& segment : chain.segments) {
-    if (start >= sequence.position()) segment.rows = RowKind::prefill;
-    start += static_cast<std::int64_t>(segment.tokens.size());
+    if (place >= first_) segment.rows = RowKind::prefill;
+    place += static_cast<std::int64_t>(segment.tokens.size());
   }
+}
 
-  const auto read_start = Clock::now();
-  const std::int64_t first = sequence.position();
-  std::vector<float> last_hidden;
-  while (sequence.position() < total) {
+std::optional<ForwardPiece> PromptReader::next(std::int64_t room) {
+  const std::int64_t left = total() - position();
+  if (left == 0 || (room < segment_grid && room < left)) return {};
+  pass_ = plan_pass(chain_, position(), room);
+  snapshots_.clear();
+  targets_.clear();
+  if (store_)
+    for (std::size_t index = 0; index < pass_.snapshot_offsets.size(); ++index) {
+      snapshots_.push_back(std::make_unique<DeltaSnapshot>(sequence_.state.shape()));
+      targets_.push_back(snapshots_.back().get());
+    }
+  else
+    pass_.snapshot_offsets.clear();
+  return ForwardPiece{&sequence_,
+                      std::span(tokens_).subspan(static_cast<std::size_t>(pass_.begin),
+                                                 static_cast<std::size_t>(pass_.end - pass_.begin)),
+                      pass_.segment_starts, pass_.snapshot_offsets, targets_};
+}
+
+void PromptReader::take(kernels::ConstTensor rows) {
+  const auto* last = reinterpret_cast<const float*>(rows.data) + (rows.dim(0) - 1) * rows.columns();
+  hidden_.assign(last, last + rows.columns());
+  rows_ = RowKind::prefill;
+  for (auto& snapshot : snapshots_) {
+    const std::int64_t position = snapshot->position;
+    store_->publish(chain_.segments, position, sequence_.kv.pages(), std::move(snapshot));
+  }
+  snapshots_.clear();
+}
+
+void PromptReader::keep() const {
+  if (store_ && position() > first_)
+    store_->publish(chain_.segments, position(), sequence_.kv.pages(),
+                    snapshot_of(sequence_, hidden_, RowKind::prefill));
+}
+
+ReadOutcome read_prompt(Forward& forward, ContextStore* store, KvPagePool& pool, Sequence& sequence, PromptChain& chain,
+                        const ReadCallbacks& callbacks, StepTrace* trace) {
+  PromptReader reader(store, pool, sequence, chain);
+  ReadOutcome outcome;
+  outcome.reused = reader.reused();
+  outcome.loaded = reader.loaded();
+  outcome.load_s = reader.load_s();
+  if (callbacks.started) callbacks.started(reader.position());
+
+  const auto start = Clock::now();
+  const std::int64_t first = reader.position();
+  while (!reader.finished()) {
     if (callbacks.stop && callbacks.stop()) {
-      if (store && sequence.position() > first)
-        store->publish(chain.segments, sequence.position(), sequence.kv.pages(),
-                       snapshot_of(sequence, last_hidden, RowKind::prefill));
-      outcome.hidden.clear();
-      outcome.prefill_s = seconds_since(read_start);
+      reader.keep();
+      outcome.prefill_s = seconds_since(start);
       return outcome;
     }
-    const PrefillPass pass = plan_pass(chain, sequence.position(), forward.chunk());
-    std::vector<std::unique_ptr<DeltaSnapshot>> snapshots;
-    std::vector<DeltaSnapshot*> targets;
-    if (store)
-      for (std::size_t index = 0; index < pass.snapshot_offsets.size(); ++index) {
-        snapshots.push_back(std::make_unique<DeltaSnapshot>(sequence.state.shape()));
-        targets.push_back(snapshots.back().get());
-      }
-    const std::int64_t count = pass.end - pass.begin;
-    const ForwardPiece piece{
-        &sequence,
-        {tokens.data() + pass.begin, static_cast<std::size_t>(count)},
-        pass.segment_starts,
-        store ? std::span<const std::int64_t>(pass.snapshot_offsets) : std::span<const std::int64_t>(),
-        targets};
     const auto pass_start = Clock::now();
-    const kernels::ConstTensor hidden = forward.run({&piece, 1}, RowKind::prefill);
-    if (trace) trace->add_prefill(count, sequence.position(), seconds_since(pass_start));
-    const auto* row = reinterpret_cast<const float*>(hidden.data) + (count - 1) * hidden.columns();
-    last_hidden.assign(row, row + hidden.columns());
-    if (callbacks.rows) callbacks.rows(std::span(tokens).subspan(static_cast<std::size_t>(first)), hidden);
-    for (auto& snapshot : snapshots) {
-      const std::int64_t position = snapshot->position;
-      store->publish(chain.segments, position, sequence.kv.pages(), std::move(snapshot));
-    }
-    const double rate = static_cast<double>(sequence.position() - first) / std::max(seconds_since(read_start), 1e-9);
+    const std::optional<ForwardPiece> piece = reader.next(forward.chunk());
+    const kernels::ConstTensor hidden = forward.run({&*piece, 1}, RowKind::prefill);
+    if (trace) trace->add_prefill(hidden.dim(0), reader.position(), seconds_since(pass_start));
+    if (callbacks.rows) callbacks.rows(reader.tokens_to_read(), hidden);
+    reader.take(hidden);
+    const double rate = static_cast<double>(reader.position() - first) / std::max(seconds_since(start), 1e-9);
     if (callbacks.progress)
-      callbacks.progress(sequence.position(), static_cast<double>(total - sequence.position()) / rate);
+      callbacks.progress(reader.position(), static_cast<double>(reader.total() - reader.position()) / rate);
   }
-  outcome.prefill_s = first < total ? seconds_since(read_start) : 0;
-  if (first < total) {
-    outcome.hidden = std::move(last_hidden);
-    outcome.hidden_rows = RowKind::prefill;
-  }
+  outcome.prefill_s = reader.position() > first ? seconds_since(start) : 0;
+  outcome.hidden.assign(reader.hidden().begin(), reader.hidden().end());
+  outcome.hidden_rows = reader.hidden_rows();
   outcome.finished = true;
   return outcome;
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <stop_token>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "inference/types.h"
@@ -33,7 +34,14 @@ class RequestObserver {
   virtual void on_tool_call(const ToolCall& call) { (void)call; }
 };
 
-/// Thread-safe. Requests run one at a time, in order.
+/// One request of a batch, with what submit() takes.
+struct BatchItem {
+  GenerationRequest request;
+  std::shared_ptr<RequestObserver> observer;
+  std::stop_token stop;
+};
+
+/// Thread-safe. Requests and batches run one at a time, in order.
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -46,6 +54,16 @@ class Engine {
   /// with what was generated so far; the reading done is kept. A prompt longer than the window: Error{bad_request}.
   virtual std::future<GenerationResult> submit(GenerationRequest request, std::shared_ptr<RequestObserver> observer,
                                                std::stop_token stop) = 0;
+  /// Queues requests that are answered together: the questions of a review, asked of the same documents. Each has a
+  /// future, an observer and a stop token of its own, as with submit(), and gets the answer that submit() would give:
+  /// the same tokens, sampled ones too. What all of them begin with is read once; the usage of the first one says so,
+  /// the others reuse it. Drafts are not used in a batch. An engine that cannot do this asks one after another.
+  virtual std::vector<std::future<GenerationResult>> submit_batch(std::vector<BatchItem> items) {
+    std::vector<std::future<GenerationResult>> results;
+    for (BatchItem& item : items)
+      results.push_back(submit(std::move(item.request), std::move(item.observer), std::move(item.stop)));
+    return results;
+  }
 };
 
 }  // namespace lectern::inference

@@ -8,10 +8,13 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <iterator>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "inference/answer_delivery.h"
+#include "inference/fork_batch.h"
 #include "inference/forward.h"
 #include "inference/generation.h"
 #include "inference/generation_defaults.h"
@@ -32,12 +35,14 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-struct Job {
+struct Item {
   GenerationRequest request;
   std::shared_ptr<RequestObserver> observer;
   std::stop_token stop;
   std::promise<GenerationResult> promise;
 };
+/// One request, or several that are answered together.
+using Job = std::vector<Item>;
 
 GenerationResult cancelled_result() {
   GenerationResult result;
@@ -111,14 +116,25 @@ class Local final : public LocalEngine {
 
   std::future<GenerationResult> submit(GenerationRequest request, std::shared_ptr<RequestObserver> observer,
                                        std::stop_token stop) override {
-    Job job{std::move(request), std::move(observer), std::move(stop), {}};
-    std::future<GenerationResult> future = job.promise.get_future();
+    std::vector<BatchItem> one;
+    one.push_back({std::move(request), std::move(observer), std::move(stop)});
+    return std::move(submit_batch(std::move(one)).front());
+  }
+
+  std::vector<std::future<GenerationResult>> submit_batch(std::vector<BatchItem> items) override {
+    Job job;
+    std::vector<std::future<GenerationResult>> futures;
+    for (BatchItem& item : items) {
+      job.push_back({std::move(item.request), std::move(item.observer), std::move(item.stop), {}});
+      futures.push_back(job.back().promise.get_future());
+    }
+    if (job.empty()) return futures;
     {
       const std::scoped_lock lock(mutex_);
       queue_.push_back(std::move(job));
     }
     wake_.notify_one();
-    return future;
+    return futures;
   }
 
   ContextStoreStats cache_stats() const override {
@@ -144,11 +160,11 @@ class Local final : public LocalEngine {
     return options;
   }
 
-  /// Kept pages and those of a full window beside them; two more for copies at forks.
+  /// Kept pages and those of a full window beside them; two more for copies at forks, and some for those of a batch.
   std::int64_t pool_bytes() const {
     const std::int64_t page = model_.config().attention_layers() * kv_shape(model_.config()).strip_bytes();
     const std::int64_t window_pages = (window_ + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens;
-    return options_.cache_budget_bytes + (window_pages + 2) * page;
+    return options_.cache_budget_bytes + (window_pages + 2 + fork_pages) * page;
   }
 
   void work(const std::stop_token& stop) {
@@ -167,28 +183,82 @@ class Local final : public LocalEngine {
         job = std::move(queue_.front());
         queue_.pop_front();
       }
-      std::optional<GenerationResult> result;
-      std::exception_ptr failure;
-      try {
-        result = answer(*job, stop);
-      } catch (const std::bad_alloc&) {
-        failure = std::make_exception_ptr(Error(ErrorKind::out_of_memory, "engine: the system has no more memory"));
-      } catch (...) {
-        failure = std::current_exception();
-      }
-      {
-        const std::scoped_lock lock(mutex_);
-        stats_ = store_.stats();
-      }
-      job->observer.reset();
-      if (failure)
-        job->promise.set_exception(failure);
+      if (job->size() == 1)
+        answer_one(job->front(), stop);
       else
-        job->promise.set_value(std::move(*result));
+        answer_batch(*job, stop);
     }
     const std::scoped_lock lock(mutex_);
-    for (Job& job : queue_) job.promise.set_value(cancelled_result());
+    for (Job& job : queue_)
+      for (Item& item : job) item.promise.set_value(cancelled_result());
     queue_.clear();
+  }
+
+  /// Whoever waits for the result finds the statistics up to date.
+  void settle(Item& item, GenerationResult* result, std::exception_ptr failure) {
+    {
+      const std::scoped_lock lock(mutex_);
+      stats_ = store_.stats();
+    }
+    item.observer.reset();
+    if (failure)
+      item.promise.set_exception(std::move(failure));
+    else
+      item.promise.set_value(std::move(*result));
+  }
+
+  static std::exception_ptr current_failure() {
+    try {
+      throw;
+    } catch (const std::bad_alloc&) {
+      return std::make_exception_ptr(Error(ErrorKind::out_of_memory, "engine: the system has no more memory"));
+    } catch (...) {
+      return std::current_exception();
+    }
+  }
+
+  void answer_one(Item& item, const std::stop_token& stop) {
+    std::optional<GenerationResult> result;
+    std::exception_ptr failure;
+    try {
+      result = answer(item, stop);
+    } catch (...) {
+      failure = current_failure();
+    }
+    settle(item, result ? &*result : nullptr, std::move(failure));
+  }
+
+  void answer_batch(Job& job, const std::stop_token& stop) {
+    std::vector<ForkRequest> forks;
+    std::vector<bool> is_settled(job.size());
+    for (std::size_t index = 0; index < job.size(); ++index) {
+      Item& item = job[index];
+      const auto done = [&, index](GenerationResult* result, std::exception_ptr failure) {
+        is_settled[index] = true;
+        settle(job[index], result, std::move(failure));
+      };
+      try {
+        PromptChain chain = checked_prompt(item.request);
+        forks.push_back(
+            {std::move(item.request), std::move(chain), std::exchange(item.observer, nullptr), item.stop, done});
+      } catch (...) {
+        done(nullptr, current_failure());
+      }
+    }
+    if (drafter_) drafter_->restart();  // it does not see what a batch reads
+    const auto stopped = [&] {
+      settle_stopped();
+      return stop.stop_requested();
+    };
+    try {
+      answer_together({forward_, pool_, options_.cache_budget_bytes > 0 ? &store_ : nullptr, history_, sequence_,
+                       tokenizer_, model_.usable_tokens(), stopped},
+                      std::move(forks));
+    } catch (...) {
+      const std::exception_ptr failure = current_failure();
+      for (std::size_t index = 0; index < job.size(); ++index)
+        if (!is_settled[index]) settle(job[index], nullptr, failure);
+    }
   }
 
   void forget() {
@@ -198,40 +268,34 @@ class Local final : public LocalEngine {
 
   /// Requests that were stopped while they waited need not wait any longer.
   void settle_stopped() {
-    std::vector<Job> settled;
+    std::vector<Item> settled;
     {
       const std::scoped_lock lock(mutex_);
-      for (auto job = queue_.begin(); job != queue_.end();) {
-        if (!job->stop.stop_requested()) {
-          ++job;
-          continue;
-        }
-        settled.push_back(std::move(*job));
-        job = queue_.erase(job);
+      for (Job& job : queue_) {
+        const auto kept =
+            std::stable_partition(job.begin(), job.end(), [](const Item& item) { return !item.stop.stop_requested(); });
+        settled.insert(settled.end(), std::move_iterator(kept), std::move_iterator(job.end()));
+        job.erase(kept, job.end());
       }
+      std::erase_if(queue_, [](const Job& job) { return job.empty(); });
     }
-    for (Job& job : settled) job.promise.set_value(cancelled_result());
+    for (Item& item : settled) item.promise.set_value(cancelled_result());
   }
 
-  GenerationResult answer(Job& job, const std::stop_token& engine_stop) {
+  GenerationResult answer(Item& item, const std::stop_token& engine_stop) {
     const auto start = Clock::now();
-    const GenerationRequest& request = job.request;
+    const GenerationRequest& request = item.request;
     RequestObserver silent;
-    RequestObserver& observer = job.observer ? *job.observer : silent;
+    RequestObserver& observer = item.observer ? *item.observer : silent;
     const auto stopped = [&] {
       settle_stopped();
-      return job.stop.stop_requested() || engine_stop.stop_requested();
+      return item.stop.stop_requested() || engine_stop.stop_requested();
     };
     if (stopped()) return cancelled_result();
 
-    PromptChain chain = build_prompt(request, chat_, tokenizer_);
+    PromptChain chain = checked_prompt(request);
     GenerationResult result;
     result.usage.prompt_tokens = chain.tokens();
-    if (result.usage.prompt_tokens > window_)
-      throw Error(ErrorKind::bad_request, "prompt: its " + std::to_string(result.usage.prompt_tokens) +
-                                              " tokens do not fit in the window of " + std::to_string(window_) +
-                                              " tokens; leave something out or open the model with a larger window");
-    check_ids(chain);
 
     ContextStore* store = options_.cache_budget_bytes > 0 ? &store_ : nullptr;
     const std::int64_t total = result.usage.prompt_tokens;
@@ -282,12 +346,18 @@ class Local final : public LocalEngine {
     delivery.finish(std::move(generated), tokenizer_, before);
   }
 
-  void check_ids(const PromptChain& chain) const {
+  PromptChain checked_prompt(const GenerationRequest& request) const {
+    PromptChain chain = build_prompt(request, chat_, tokenizer_);
+    if (chain.tokens() > window_)
+      throw Error(ErrorKind::bad_request, "prompt: its " + std::to_string(chain.tokens()) +
+                                              " tokens do not fit in the window of " + std::to_string(window_) +
+                                              " tokens; leave something out or open the model with a larger window");
     for (const ChainSegment& segment : chain.segments)
       for (TokenId id : segment.tokens)
         if (id < 0 || id >= model_.config().vocabulary)
           throw Error(ErrorKind::bad_request,
                       "prompt: token " + std::to_string(id) + " is not in the model's vocabulary");
+    return chain;
   }
 
   const LocalEngineOptions options_;

@@ -5,7 +5,9 @@
 #include <future>
 #include <memory>
 #include <stop_token>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "inference/types.h"
@@ -33,7 +35,14 @@ class RequestObserver {
   virtual void on_tool_call(const ToolCall& call) { (void)call; }
 };
 
-/// Thread-safe. Requests run one at a time, in order.
+/// One request of a batch, with what submit() takes.
+struct BatchItem {
+  GenerationRequest request;
+  std::shared_ptr<RequestObserver> observer;
+  std::stop_token stop;
+};
+
+/// Thread-safe. Requests and batches run one at a time, in order.
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -42,10 +51,32 @@ class Engine {
   virtual std::int64_t count_tokens(std::string_view text) const = 0;
   /// Tokens of a whole request with the chat template around it. Any thread. Throws Error{bad_request}.
   virtual std::int64_t count_prompt(const GenerationRequest& request) const = 0;
+  /// What a request would cost if it came now, beside what runs (between its passes and tokens). Never reads or writes
+  /// kept rows. The future holds lectern::Error{bad_request} for a request that submit() would refuse.
+  /// An engine that keeps nothing reads everything.
+  virtual std::future<ReadingPlan> plan(GenerationRequest request) {
+    std::promise<ReadingPlan> promise;
+    ReadingPlan plan;
+    plan.prompt_tokens = plan.to_read = count_prompt(request);
+    promise.set_value(plan);
+    return promise.get_future();
+  }
+  /// Forgets all that was computed with this document (Segment::id) in the context, after the request that runs now.
+  virtual void forget_document(std::string id) { (void)id; }
   /// Queues a request. The future holds the result, or lectern::Error. Stopping is no error: finish_reason cancelled,
   /// with what was generated so far; the reading done is kept. A prompt longer than the window: Error{bad_request}.
   virtual std::future<GenerationResult> submit(GenerationRequest request, std::shared_ptr<RequestObserver> observer,
                                                std::stop_token stop) = 0;
+  /// Queues requests that are answered together: the questions of a review, asked of the same documents. Each has a
+  /// future, an observer and a stop token of its own, as with submit(), and gets the answer that submit() would give:
+  /// the same tokens, sampled ones too. What all of them begin with is read once; the usage of the first one says so,
+  /// the others reuse it. Drafts are not used in a batch. An engine that cannot do this asks one after another.
+  virtual std::vector<std::future<GenerationResult>> submit_batch(std::vector<BatchItem> items) {
+    std::vector<std::future<GenerationResult>> results;
+    for (BatchItem& item : items)
+      results.push_back(submit(std::move(item.request), std::move(item.observer), std::move(item.stop)));
+    return results;
+  }
 };
 
 }  // namespace lectern::inference

@@ -11,7 +11,10 @@
 #include <iterator>
 #include <mutex>
 #include <thread>
+#include <utility>
 
+#include "inference/answer_delivery.h"
+#include "inference/fork_batch.h"
 #include "inference/forward.h"
 #include "inference/generation.h"
 #include "inference/generation_defaults.h"
@@ -27,17 +30,24 @@ namespace lectern::inference {
 namespace {
 
 constexpr std::int64_t least_chunk = 128;
+constexpr std::int64_t least_measured = 128;  // tokens whose reading says something about speed
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-struct Job {
+struct Item {
   GenerationRequest request;
   std::shared_ptr<RequestObserver> observer;
   std::stop_token stop;
   std::promise<GenerationResult> promise;
 };
+struct PlanJob {
+  GenerationRequest request;
+  std::promise<ReadingPlan> promise;
+};
+/// One request, or several that are answered together.
+using Job = std::vector<Item>;
 
 GenerationResult cancelled_result() {
   GenerationResult result;
@@ -67,14 +77,18 @@ class Local final : public LocalEngine {
         forward_(model_.config(), model_.weights(), stream_, options.chunk, window_),
         shape_(delta_shape(model_.config())),
         pool_(model_.config().attention_layers(), kv_shape(model_.config()), pool_bytes()),
+        identity_(keeps_on_disk() ? model_.identity(options.kept_folder / "models") : ReadingIdentity()),
+        disk_(open_disk()),
         sequence_(pool_, shape_),
-        store_(pool_, shape_, model_.identity({}).text(), options.cache_budget_bytes),
+        store_(pool_, shape_, identity_.text(), options.cache_budget_bytes),
+        history_(identity_, disk_.get()),
         tokenizer_(model_.required_tokenizer()),
         chat_(model_.chat_template(), model_.bos_token(), model_.eos_token()),
         drafter_(options.drafts > 0 ? std::make_unique<MtpLayer>(model_.config(), model_.weights(), stream_,
                                                                  model_.usable_tokens(), options.chunk, window_)
                                     : nullptr),
         recommended_(recommended_sampling(model_.source(), model_.config(), variant_of(chat_, tokenizer_))) {
+    store_.set_disk(disk_.get());
     thread_ = std::jthread([this](std::stop_token stop) { work(stop); });
   }
 
@@ -111,14 +125,53 @@ class Local final : public LocalEngine {
 
   std::future<GenerationResult> submit(GenerationRequest request, std::shared_ptr<RequestObserver> observer,
                                        std::stop_token stop) override {
-    Job job{std::move(request), std::move(observer), std::move(stop), {}};
-    std::future<GenerationResult> future = job.promise.get_future();
+    std::vector<BatchItem> one;
+    one.push_back({std::move(request), std::move(observer), std::move(stop)});
+    return std::move(submit_batch(std::move(one)).front());
+  }
+
+  std::vector<std::future<GenerationResult>> submit_batch(std::vector<BatchItem> items) override {
+    Job job;
+    std::vector<std::future<GenerationResult>> futures;
+    for (BatchItem& item : items) {
+      job.push_back({std::move(item.request), std::move(item.observer), std::move(item.stop), {}});
+      futures.push_back(job.back().promise.get_future());
+    }
+    if (job.empty()) return futures;
     {
       const std::scoped_lock lock(mutex_);
       queue_.push_back(std::move(job));
     }
     wake_.notify_one();
+    return futures;
+  }
+
+  std::future<ReadingPlan> plan(GenerationRequest request) override {
+    PlanJob job{std::move(request), {}};
+    std::future<ReadingPlan> future = job.promise.get_future();
+    {
+      const std::scoped_lock lock(mutex_);
+      plans_.push_back(std::move(job));
+    }
+    wake_.notify_one();
     return future;
+  }
+
+  void forget_document(std::string id) override {
+    {
+      const std::scoped_lock lock(mutex_);
+      to_forget_.push_back(std::move(id));
+    }
+    wake_.notify_one();
+  }
+
+  std::optional<ContextDiskStats> disk_stats() const override {
+    if (!disk_) return std::nullopt;
+    return disk_->stats();
+  }
+
+  void flush() override {
+    if (disk_) disk_->flush();
   }
 
   ContextStoreStats cache_stats() const override {
@@ -144,11 +197,22 @@ class Local final : public LocalEngine {
     return options;
   }
 
-  /// Kept pages and those of a full window beside them; two more for copies at forks.
+  /// Kept pages and those of a full window beside them; two more for copies at forks, and some for those of a batch.
   std::int64_t pool_bytes() const {
     const std::int64_t page = model_.config().attention_layers() * kv_shape(model_.config()).strip_bytes();
     const std::int64_t window_pages = (window_ + kernels::kv_page_tokens - 1) / kernels::kv_page_tokens;
-    return options_.cache_budget_bytes + (window_pages + 2) * page;
+    return options_.cache_budget_bytes + (window_pages + 2 + fork_pages) * page;
+  }
+
+  bool keeps_on_disk() const { return options_.cache_budget_bytes > 0 && !options_.kept_folder.empty(); }
+
+  std::unique_ptr<ContextDisk> open_disk() const {
+    if (!keeps_on_disk()) return nullptr;
+    ContextDiskOptions options;
+    options.folder = options_.kept_folder;
+    options.budget_bytes = options_.kept_budget_bytes;
+    const KeptShape shape{pool_.layers(), pool_.shape(), shape_};
+    return std::make_unique<ContextDisk>(options, identity_, shape, system_files());
   }
 
   void work(const std::stop_token& stop) {
@@ -156,95 +220,190 @@ class Local final : public LocalEngine {
       std::optional<Job> job;
       {
         std::unique_lock lock(mutex_);
-        wake_.wait(lock, stop, [&] { return !queue_.empty() || clear_asked_; });
+        wake_.wait(lock, stop,
+                   [&] { return !queue_.empty() || clear_asked_ || !plans_.empty() || !to_forget_.empty(); });
         if (stop.stop_requested()) break;
-        if (clear_asked_) {
-          clear_asked_ = false;
-          forget();
-          stats_ = store_.stats();
-        }
+      }
+      forget_what_is_asked();
+      make_plans();
+      {
+        const std::scoped_lock lock(mutex_);
         if (queue_.empty()) continue;
         job = std::move(queue_.front());
         queue_.pop_front();
       }
-      std::optional<GenerationResult> result;
-      std::exception_ptr failure;
-      try {
-        result = answer(*job, stop);
-      } catch (const std::bad_alloc&) {
-        failure = std::make_exception_ptr(Error(ErrorKind::out_of_memory, "engine: the system has no more memory"));
-      } catch (...) {
-        failure = std::current_exception();
-      }
-      {
-        const std::scoped_lock lock(mutex_);
-        stats_ = store_.stats();
-      }
-      job->observer.reset();
-      if (failure)
-        job->promise.set_exception(failure);
+      if (job->size() == 1)
+        answer_one(job->front(), stop);
       else
-        job->promise.set_value(std::move(*result));
+        answer_batch(*job, stop);
     }
     const std::scoped_lock lock(mutex_);
-    for (Job& job : queue_) job.promise.set_value(cancelled_result());
+    for (Job& job : queue_)
+      for (Item& item : job) item.promise.set_value(cancelled_result());
     queue_.clear();
+    for (PlanJob& job : plans_) job.promise.set_value({});
+    plans_.clear();
   }
 
-  void forget() {
-    sequence_.restart(pool_);
-    store_.clear();
-  }
-
-  /// Requests that were stopped while they waited need not wait any longer.
-  void settle_stopped() {
-    std::vector<Job> settled;
+  void forget_what_is_asked() {
+    std::vector<std::string> documents;
+    bool everything = false;
     {
       const std::scoped_lock lock(mutex_);
-      for (auto job = queue_.begin(); job != queue_.end();) {
-        if (!job->stop.stop_requested()) {
-          ++job;
-          continue;
-        }
-        settled.push_back(std::move(*job));
-        job = queue_.erase(job);
-      }
+      std::swap(documents, to_forget_);
+      std::swap(everything, clear_asked_);
     }
-    for (Job& job : settled) job.promise.set_value(cancelled_result());
+    if (!everything && documents.empty()) return;
+    sequence_.restart(pool_);
+    if (everything) {
+      store_.clear();
+      if (disk_) disk_->clear();
+    }
+    for (const std::string& id : documents) {
+      store_.clear_document(id);
+      if (disk_) disk_->clear_document(id);
+    }
+    const std::scoped_lock lock(mutex_);
+    stats_ = store_.stats();
   }
 
-  GenerationResult answer(Job& job, const std::stop_token& engine_stop) {
-    const auto start = Clock::now();
-    const GenerationRequest& request = job.request;
-    RequestObserver silent;
-    RequestObserver& observer = job.observer ? *job.observer : silent;
+  /// On the engine's thread, between passes and tokens.
+  void make_plans() {
+    std::vector<PlanJob> jobs;
+    {
+      const std::scoped_lock lock(mutex_);
+      std::swap(jobs, plans_);
+    }
+    for (PlanJob& job : jobs) {
+      try {
+        const PromptChain chain = checked_prompt(job.request);
+        const ContextStore* store = options_.cache_budget_bytes > 0 ? &store_ : nullptr;
+        ReadingPlan plan;
+        plan.prompt_tokens = chain.tokens();
+        const KeptPrefix kept = store ? store->kept_prefix(chain.segments) : KeptPrefix{};
+        plan.in_memory = kept.in_memory;
+        plan.on_disk = kept.on_disk();
+        plan.to_read = plan.prompt_tokens - kept.position;
+        if (seconds_per_token_ > 0) plan.seconds = static_cast<double>(plan.to_read) * seconds_per_token_;
+        plan.miss_reasons = history_.explain(job.request.conversation, chain, kept.position, store);
+        job.promise.set_value(std::move(plan));
+      } catch (...) {
+        job.promise.set_exception(current_failure());
+      }
+    }
+  }
+
+  /// Whoever waits for the result finds the statistics up to date.
+  void settle(Item& item, GenerationResult* result, std::exception_ptr failure) {
+    {
+      const std::scoped_lock lock(mutex_);
+      stats_ = store_.stats();
+    }
+    item.observer.reset();
+    if (failure)
+      item.promise.set_exception(std::move(failure));
+    else
+      item.promise.set_value(std::move(*result));
+  }
+
+  static std::exception_ptr current_failure() {
+    try {
+      throw;
+    } catch (const std::bad_alloc&) {
+      return std::make_exception_ptr(Error(ErrorKind::out_of_memory, "engine: the system has no more memory"));
+    } catch (...) {
+      return std::current_exception();
+    }
+  }
+
+  void answer_one(Item& item, const std::stop_token& stop) {
+    std::optional<GenerationResult> result;
+    std::exception_ptr failure;
+    try {
+      result = answer(item, stop);
+    } catch (...) {
+      failure = current_failure();
+    }
+    settle(item, result ? &*result : nullptr, std::move(failure));
+  }
+
+  void answer_batch(Job& job, const std::stop_token& stop) {
+    std::vector<ForkRequest> forks;
+    std::vector<bool> is_settled(job.size());
+    for (std::size_t index = 0; index < job.size(); ++index) {
+      Item& item = job[index];
+      const auto done = [&, index](GenerationResult* result, std::exception_ptr failure) {
+        is_settled[index] = true;
+        settle(job[index], result, std::move(failure));
+      };
+      try {
+        PromptChain chain = checked_prompt(item.request);
+        forks.push_back(
+            {std::move(item.request), std::move(chain), std::exchange(item.observer, nullptr), item.stop, done});
+      } catch (...) {
+        done(nullptr, current_failure());
+      }
+    }
+    if (drafter_) drafter_->restart();  // it does not see what a batch reads
     const auto stopped = [&] {
       settle_stopped();
-      return job.stop.stop_requested() || engine_stop.stop_requested();
+      return stop.stop_requested();
+    };
+    try {
+      answer_together({forward_, pool_, options_.cache_budget_bytes > 0 ? &store_ : nullptr, history_, sequence_,
+                       tokenizer_, model_.usable_tokens(), stopped},
+                      std::move(forks));
+    } catch (...) {
+      const std::exception_ptr failure = current_failure();
+      for (std::size_t index = 0; index < job.size(); ++index)
+        if (!is_settled[index]) settle(job[index], nullptr, failure);
+    }
+  }
+
+  /// Requests that were stopped while they waited need not wait any longer, nor those who ask for a price.
+  void settle_stopped() {
+    make_plans();
+    std::vector<Item> settled;
+    {
+      const std::scoped_lock lock(mutex_);
+      for (Job& job : queue_) {
+        const auto kept =
+            std::stable_partition(job.begin(), job.end(), [](const Item& item) { return !item.stop.stop_requested(); });
+        settled.insert(settled.end(), std::move_iterator(kept), std::move_iterator(job.end()));
+        job.erase(kept, job.end());
+      }
+      std::erase_if(queue_, [](const Job& job) { return job.empty(); });
+    }
+    for (Item& item : settled) item.promise.set_value(cancelled_result());
+  }
+
+  GenerationResult answer(Item& item, const std::stop_token& engine_stop) {
+    const auto start = Clock::now();
+    const GenerationRequest& request = item.request;
+    RequestObserver silent;
+    RequestObserver& observer = item.observer ? *item.observer : silent;
+    const auto stopped = [&] {
+      settle_stopped();
+      return item.stop.stop_requested() || engine_stop.stop_requested();
     };
     if (stopped()) return cancelled_result();
 
-    PromptChain chain = build_prompt(request, chat_, tokenizer_);
+    PromptChain chain = checked_prompt(request);
     GenerationResult result;
     result.usage.prompt_tokens = chain.tokens();
-    if (result.usage.prompt_tokens > window_)
-      throw Error(ErrorKind::bad_request, "prompt: its " + std::to_string(result.usage.prompt_tokens) +
-                                              " tokens do not fit in the window of " + std::to_string(window_) +
-                                              " tokens; leave something out or open the model with a larger window");
-    check_ids(chain);
 
     ContextStore* store = options_.cache_budget_bytes > 0 ? &store_ : nullptr;
     const std::int64_t total = result.usage.prompt_tokens;
     ReadCallbacks reading;
     reading.stop = stopped;
     reading.started = [&](std::int64_t kept) {
+      if (drafter_) drafter_->restart();
       result.usage.miss_reasons = history_.explain(request.conversation, chain, kept, store);
       observer.on_started(total, kept);
     };
     reading.progress = [&](std::int64_t read, double seconds_left) { observer.on_reading(read, total, seconds_left); };
     // Of a kept prefix there are no hidden rows: the layer sees what is read now, which costs drafts and nothing else.
     if (drafter_) {
-      drafter_->restart();
       reading.rows = [&](std::span<const TokenId> tokens, kernels::ConstTensor hidden) {
         drafter_->read_prompt(tokens, hidden);
       };
@@ -255,6 +414,8 @@ class Local final : public LocalEngine {
     result.usage.computed_tokens = sequence_.position() - read.reused - read.loaded;
     result.timing.load_s = read.load_s;
     result.timing.prefill_s = read.prefill_s;
+    if (result.usage.computed_tokens >= least_measured)
+      seconds_per_token_ = read.prefill_s / static_cast<double>(result.usage.computed_tokens);
     if (!read.finished) {
       result.finish_reason = FinishReason::cancelled;
       return result;
@@ -270,68 +431,30 @@ class Local final : public LocalEngine {
 
   void write(const GenerationRequest& request, PromptChain& chain, const ReadOutcome& read, RequestObserver& observer,
              const std::function<bool()>& stopped, Clock::time_point start, GenerationResult& result) {
-    GenerationSettings settings;
-    settings.sampling = request.sampling;
-    settings.max_tokens = request.max_tokens;
-    settings.stop = request.stop;
-    settings.stop_repetition = request.stop_repetition;
-    settings.usable_tokens = model_.usable_tokens();
-    settings.drafts = options_.drafts;
+    const GenerationSettings settings = settings_of(request, model_.usable_tokens(), options_.drafts);
+    AnswerDelivery delivery(chain.answer, observer, result);
     GenerationCallbacks writing;
     writing.stop = stopped;
-    AnswerParser parser(chain.answer);
-    const auto tell = [&](AnswerParser::Parts parts) {
-      if (!parts.thinking.empty()) observer.on_thinking(parts.thinking);
-      if (!parts.answer.empty()) observer.on_text(parts.answer);
-      for (const ToolCall& call : parts.calls) observer.on_tool_call(call);
-      result.thinking += parts.thinking;
-      result.text += parts.answer;
-      std::ranges::move(parts.calls, std::back_inserter(result.tool_calls));
-    };
-    writing.text = [&](std::string_view text) { tell(parser.feed(text)); };
-    std::vector<TokenId> history;
-    for (const ChainSegment& segment : chain.segments)
-      history.insert(history.end(), segment.tokens.begin(), segment.tokens.end());
+    writing.text = [&](std::string_view text) { delivery.text(text); };
     const double before = seconds_since(start);
-    Generated generated = generate(forward_, sequence_, tokenizer_, history, read.hidden, read.hidden_rows, settings,
-                                   writing, nullptr, drafter_.get());
-    tell(parser.finish());
-    keep_answer(chain, generated);
-    result.usage.generated_tokens = static_cast<std::int64_t>(generated.token_ids.size());
-    result.usage.drafted_tokens = generated.drafted;
-    result.usage.accepted_tokens = generated.accepted;
-    result.token_ids = result.text == generated.text
-                           ? std::move(generated.token_ids)
-                           : ids_of_answer(tokenizer_, generated.token_ids, parser.answer_range(), result.text);
-    result.finish_reason = generated.reason;
-    result.timing.first_token_s = before + generated.first_token_s;
-    if (generated.decode_s > 0)
-      result.timing.decode_tokens_per_s = static_cast<double>(generated.sampled - 1) / generated.decode_s;
+    Generated generated = generate(forward_, sequence_, tokenizer_, chain.all_tokens(), read.hidden, read.hidden_rows,
+                                   settings, writing, nullptr, drafter_.get());
+    if (options_.cache_budget_bytes > 0) keep_answer(store_, sequence_, chain, generated);
+    delivery.finish(std::move(generated), tokenizer_, before);
   }
 
-  /// The state at the end of the answer. Where a stop string cut it inside what was fed, a model without recurrent
-  /// state goes on from the cut; another one will read the answer again.
-  void keep_answer(PromptChain& chain, const Generated& generated) {
-    if (options_.cache_budget_bytes <= 0 || generated.fed.empty()) return;
-    const auto [fed, ids] = std::mismatch(generated.fed.begin(), generated.fed.end(), generated.token_ids.begin(),
-                                          generated.token_ids.end());
-    const auto common = fed - generated.fed.begin();
-    const bool whole = fed == generated.fed.end();
-    if (common == 0 || (!whole && shape_.layers > 0)) return;
-    const std::int64_t position = sequence_.position() - (generated.fed.end() - fed);
-    auto snapshot = snapshot_of(sequence_, generated.hidden, RowKind::decode);
-    snapshot->position = position;
-    if (!whole) snapshot->hidden.clear();
-    chain.segments.push_back({{generated.fed.begin(), fed}, RowKind::decode, {}});
-    store_.publish(chain.segments, position, sequence_.kv.pages(), std::move(snapshot), StatePlace::turn_end);
-  }
-
-  void check_ids(const PromptChain& chain) const {
+  PromptChain checked_prompt(const GenerationRequest& request) const {
+    PromptChain chain = build_prompt(request, chat_, tokenizer_);
+    if (chain.tokens() > window_)
+      throw Error(ErrorKind::bad_request, "prompt: its " + std::to_string(chain.tokens()) +
+                                              " tokens do not fit in the window of " + std::to_string(window_) +
+                                              " tokens; leave something out or open the model with a larger window");
     for (const ChainSegment& segment : chain.segments)
       for (TokenId id : segment.tokens)
         if (id < 0 || id >= model_.config().vocabulary)
           throw Error(ErrorKind::bad_request,
                       "prompt: token " + std::to_string(id) + " is not in the model's vocabulary");
+    return chain;
   }
 
   const LocalEngineOptions options_;
@@ -342,9 +465,12 @@ class Local final : public LocalEngine {
   Forward forward_;
   const DeltaShape shape_;
   KvPagePool pool_;
+  const ReadingIdentity identity_;
+  const std::unique_ptr<ContextDisk> disk_;  // null: kept in memory alone
   Sequence sequence_;
   ContextStore store_;
   ReadingHistory history_;
+  double seconds_per_token_ = -1;  // of the last long reading
   const Tokenizer& tokenizer_;
   const ChatTemplate chat_;
   const std::unique_ptr<MtpLayer> drafter_;  // null without drafts
@@ -355,6 +481,8 @@ class Local final : public LocalEngine {
   std::deque<Job> queue_;
   ContextStoreStats stats_ = store_.stats();
   bool clear_asked_ = false;
+  std::vector<std::string> to_forget_;  // documents
+  std::vector<PlanJob> plans_;
 
   std::jthread thread_;  // last: it ends before what it uses
 };

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 
 namespace lectern::inference {
 
@@ -17,12 +16,18 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-std::vector<TokenId> flatten(const PromptChain& chain) {
-  std::vector<TokenId> tokens;
-  tokens.reserve(static_cast<std::size_t>(chain.tokens()));
-  for (const ChainSegment& segment : chain.segments)
-    tokens.insert(tokens.end(), segment.tokens.begin(), segment.tokens.end());
-  return tokens;
+/// What the state at the end of the chain's first `position` tokens is for.
+StatePlace place_of(const PromptChain& chain, std::int64_t position) {
+  std::int64_t end = 0;
+  for (std::size_t index = 0; index < chain.segments.size() && end < position; ++index) {
+    end += static_cast<std::int64_t>(chain.segments[index].tokens.size());
+    if (end != position) continue;
+    const SegmentLabel::Kind kind = chain.labels[index].kind;
+    if (kind == SegmentLabel::Kind::system || kind == SegmentLabel::Kind::document) return StatePlace::document_end;
+    if (index + 1 == chain.segments.size()) return StatePlace::prompt_end;
+    if (kind == SegmentLabel::Kind::message) return StatePlace::turn_end;
+  }
+  return StatePlace::progress;
 }
 
 }  // namespace
@@ -68,110 +73,143 @@ std::unique_ptr<DeltaSnapshot> snapshot_of(const Sequence& sequence, std::span<c
   return snapshot;
 }
 
-namespace {
-
-/// Whether the end of the chain's first `position` tokens is the end of a segment, and what its state is for.
-StatePlace place_of(const PromptChain& chain, std::int64_t position) {
-  std::int64_t end = 0;
-  for (std::size_t index = 0; index < chain.segments.size() && end < position; ++index) {
-    end += static_cast<std::int64_t>(chain.segments[index].tokens.size());
-    if (end != position) continue;
-    if (index + 1 == chain.segments.size()) return StatePlace::prompt_end;
-    switch (chain.labels[index].kind) {
-      case SegmentLabel::Kind::system:
-      case SegmentLabel::Kind::document: return StatePlace::document_end;
-      case SegmentLabel::Kind::message: return StatePlace::turn_end;
-      case SegmentLabel::Kind::template_text: break;
-    }
-  }
-  return StatePlace::progress;
+PromptReader::PromptReader(ContextStore* store, KvPagePool& pool, Sequence& sequence, PromptChain& chain,
+                           Restore restore, const ForkPoint* fork)
+    : store_(store), pool_(pool), sequence_(sequence), chain_(chain), restore_(restore), tokens_(chain.all_tokens()) {
+  begin(fork);
 }
 
-}  // namespace
+void PromptReader::begin(const ForkPoint* fork) {
+  const auto start = Clock::now();
+  hidden_.clear();
+  rows_ = RowKind::prefill;
+  while (true) {
+    point_ = {};
+    forked_ = fork && (!store_ || fork->sequence.position() >= store_->kept_prefix(chain_.segments).position);
+    if (forked_) {
+      sequence_.restart(pool_);
+      sequence_.kv = KvSequence(pool_, fork->sequence.kv.pages(), fork->sequence.position());
+      sequence_.state.copy_from(fork->sequence.state);
+      point_.hidden.assign(fork->hidden.begin(), fork->hidden.end());
+      point_.hidden_rows = fork->rows;
+      break;
+    }
+    if (!store_) {
+      sequence_.restart(pool_);
+      break;
+    }
+    point_ = store_->resume(chain_.segments, sequence_);
+    const bool wait = restore_ == Restore::at_once || sequence_.position() == total();
+    if (!wait || store_->settle(sequence_, point_)) break;
+  }
+  first_ = sequence_.position();
+  loaded_ = point_.loaded;
+  if (!sequence_.restore) {
+    hidden_ = point_.hidden;
+    rows_ = point_.hidden_rows;
+  }
+  load_s_ += seconds_since(start);
+
+  // Answers that are read again from their beginning have rows of a prompt.
+  std::int64_t place = 0;
+  for (ChainSegment& segment : chain_.segments) {
+    if (place >= first_) segment.rows = RowKind::prefill;
+    place += static_cast<std::int64_t>(segment.tokens.size());
+  }
+}
+
+void PromptReader::begin_again() {
+  begin(nullptr);
+}
+
+std::optional<ForwardPiece> PromptReader::next(std::int64_t room) {
+  const std::int64_t left = total() - position();
+  if (left == 0 || (room < segment_grid && room < left)) return {};
+  pass_ = plan_pass(chain_, position(), room);
+  snapshots_.clear();
+  targets_.clear();
+  if (store_)
+    for (std::size_t index = 0; index < pass_.snapshot_offsets.size(); ++index) {
+      snapshots_.push_back(std::make_unique<DeltaSnapshot>(sequence_.state.shape()));
+      targets_.push_back(snapshots_.back().get());
+    }
+  else
+    pass_.snapshot_offsets.clear();
+  return ForwardPiece{&sequence_,
+                      std::span(tokens_).subspan(static_cast<std::size_t>(pass_.begin),
+                                                 static_cast<std::size_t>(pass_.end - pass_.begin)),
+                      pass_.segment_starts, pass_.snapshot_offsets, targets_};
+}
+
+bool PromptReader::take(kernels::ConstTensor rows) {
+  if (sequence_.restore) {
+    const auto start = Clock::now();
+    if (!store_->settle(sequence_, point_)) return false;
+    load_s_ += seconds_since(start);
+  }
+  const auto* last = reinterpret_cast<const float*>(rows.data) + (rows.dim(0) - 1) * rows.columns();
+  hidden_.assign(last, last + rows.columns());
+  rows_ = RowKind::prefill;
+  for (auto& snapshot : snapshots_) {
+    const std::int64_t position = snapshot->position;
+    store_->publish(chain_.segments, position, sequence_.kv.pages(), std::move(snapshot), place_of(chain_, position));
+  }
+  snapshots_.clear();
+  return true;
+}
+
+void PromptReader::keep() {
+  if (store_ && position() > first_)
+    store_->publish(chain_.segments, position(), sequence_.kv.pages(),
+                    snapshot_of(sequence_, hidden_, RowKind::prefill), place_of(chain_, position()));
+  sequence_.restore.reset();
+}
 
 ReadOutcome read_prompt(Forward& forward, ContextStore* store, KvPagePool& pool, Sequence& sequence, PromptChain& chain,
                         const ReadCallbacks& callbacks, StepTrace* trace) {
-  const std::int64_t total = chain.tokens();
-  const std::vector<TokenId> tokens = flatten(chain);
-  while (true) {
-    ReadOutcome outcome;
-    const auto load_start = Clock::now();
-    ResumePoint point;
-    if (store)
-      point = store->resume(chain.segments, sequence);
-    else
-      sequence.restart(pool);
-    if (point.position == total && store && !store->settle(sequence, point)) continue;
-    outcome.loaded = point.loaded;
-    outcome.reused = point.position - point.loaded;
-    outcome.load_s = seconds_since(load_start);
-    if (callbacks.started) callbacks.started(sequence.position());
-
-    // Answers that are read again from their beginning have rows of a prompt.
-    std::int64_t start = 0;
-    for (ChainSegment& segment : chain.segments) {
-      if (start >= sequence.position()) segment.rows = RowKind::prefill;
-      start += static_cast<std::int64_t>(segment.tokens.size());
+  PromptReader reader(store, pool, sequence, chain, PromptReader::Restore::behind_first_pass);
+  ReadOutcome outcome;
+  auto start = Clock::now();
+  std::int64_t first = 0;
+  const auto began = [&] {
+    outcome.reused = reader.reused();
+    outcome.loaded = reader.loaded();
+    start = Clock::now();
+    first = reader.position();
+    if (callbacks.started) callbacks.started(first);
+  };
+  began();
+  while (!reader.finished()) {
+    if (callbacks.stop && callbacks.stop()) {
+      reader.keep();
+      outcome.load_s = reader.load_s();
+      outcome.prefill_s = seconds_since(start);
+      return outcome;
     }
-
-    const auto read_start = Clock::now();
-    const std::int64_t first = sequence.position();
-    std::vector<float> last_hidden;
-    bool damaged = false;
-    while (sequence.position() < total) {
-      if (callbacks.stop && callbacks.stop()) {
-        if (store && sequence.position() > first)
-          store->publish(chain.segments, sequence.position(), sequence.kv.pages(),
-                         snapshot_of(sequence, last_hidden, RowKind::prefill), place_of(chain, sequence.position()));
-        sequence.restore.reset();
-        outcome.prefill_s = seconds_since(read_start);
-        return outcome;
-      }
-      const PrefillPass pass = plan_pass(chain, sequence.position(), forward.chunk());
-      std::vector<std::unique_ptr<DeltaSnapshot>> snapshots;
-      std::vector<DeltaSnapshot*> targets;
-      if (store)
-        for (std::size_t index = 0; index < pass.snapshot_offsets.size(); ++index) {
-          snapshots.push_back(std::make_unique<DeltaSnapshot>(sequence.state.shape()));
-          targets.push_back(snapshots.back().get());
-        }
-      const std::int64_t count = pass.end - pass.begin;
-      const ForwardPiece piece{
-          &sequence,
-          {tokens.data() + pass.begin, static_cast<std::size_t>(count)},
-          pass.segment_starts,
-          store ? std::span<const std::int64_t>(pass.snapshot_offsets) : std::span<const std::int64_t>(),
-          targets};
-      const auto pass_start = Clock::now();
-      kernels::ConstTensor hidden;
-      try {
-        hidden = forward.run({&piece, 1}, RowKind::prefill);
-      } catch (const RestoreFailed&) {
-        damaged = true;
-      }
-      if (damaged || (store && !store->settle(sequence, point))) {
-        damaged = true;
-        break;
-      }
-      if (trace) trace->add_prefill(count, sequence.position(), seconds_since(pass_start));
-      const auto* row = reinterpret_cast<const float*>(hidden.data) + (count - 1) * hidden.columns();
-      last_hidden.assign(row, row + hidden.columns());
-      if (callbacks.rows) callbacks.rows(std::span(tokens).subspan(static_cast<std::size_t>(first)), hidden);
-      for (auto& snapshot : snapshots) {
-        const std::int64_t position = snapshot->position;
-        store->publish(chain.segments, position, sequence.kv.pages(), std::move(snapshot), place_of(chain, position));
-      }
-      const double rate = static_cast<double>(sequence.position() - first) / std::max(seconds_since(read_start), 1e-9);
-      if (callbacks.progress)
-        callbacks.progress(sequence.position(), static_cast<double>(total - sequence.position()) / rate);
+    const auto pass_start = Clock::now();
+    const std::optional<ForwardPiece> piece = reader.next(forward.chunk());
+    kernels::ConstTensor hidden;
+    try {
+      hidden = forward.run({&*piece, 1}, RowKind::prefill);
+    } catch (const RestoreFailed&) {
     }
-    if (damaged) continue;
-    outcome.prefill_s = first < total ? seconds_since(read_start) : 0;
-    outcome.hidden = first < total ? std::move(last_hidden) : std::move(point.hidden);
-    outcome.hidden_rows = first < total ? RowKind::prefill : point.hidden_rows;
-    outcome.finished = true;
-    return outcome;
+    if (hidden.data == nullptr || !reader.take(hidden)) {
+      reader.begin_again();
+      began();
+      continue;
+    }
+    if (trace) trace->add_prefill(hidden.dim(0), reader.position(), seconds_since(pass_start));
+    if (callbacks.rows) callbacks.rows(reader.tokens_to_read(), hidden);
+    const double rate = static_cast<double>(reader.position() - first) / std::max(seconds_since(start), 1e-9);
+    if (callbacks.progress)
+      callbacks.progress(reader.position(), static_cast<double>(reader.total() - reader.position()) / rate);
   }
+  outcome.load_s = reader.load_s();
+  outcome.prefill_s = reader.position() > first ? seconds_since(start) : 0;
+  outcome.hidden.assign(reader.hidden().begin(), reader.hidden().end());
+  outcome.hidden_rows = reader.hidden_rows();
+  outcome.finished = true;
+  return outcome;
 }
 
 }  // namespace lectern::inference

@@ -87,6 +87,13 @@ std::int64_t PromptChain::tokens() const {
   return sum;
 }
 
+std::vector<TokenId> PromptChain::all_tokens() const {
+  std::vector<TokenId> all;
+  all.reserve(static_cast<std::size_t>(tokens()));
+  for (const ChainSegment& segment : segments) all.insert(all.end(), segment.tokens.begin(), segment.tokens.end());
+  return all;
+}
+
 PromptChain build_prompt(const GenerationRequest& request, const ChatTemplate& chat, const Tokenizer& tokenizer) {
   if (request.segments.empty()) throw Error(ErrorKind::bad_request, "request: it has no segments");
   const std::vector<MessageParts> messages = group(request, tokenizer);

@@ -28,6 +28,7 @@ struct PromptChain {
   std::string warning;               // of the chat template, or empty
   AnswerFormat answer;               // what to expect after the prompt
   std::int64_t tokens() const;
+  std::vector<TokenId> all_tokens() const;
 };
 
 /// Renders the conversation with its template and tokenises each piece by itself: control tokens are recognised in

@@ -97,6 +97,16 @@ struct Usage {
   std::vector<MissReason> miss_reasons;
 };
 
+/// The price of a request: prompt_tokens = in_memory + on_disk + to_read.
+struct ReadingPlan {
+  std::int64_t prompt_tokens = 0;
+  std::int64_t in_memory = 0;  // kept tokens that cost nothing
+  std::int64_t on_disk = 0;    // kept tokens that must be loaded
+  std::int64_t to_read = 0;
+  double seconds = -1;                   // of reading, from the speed measured last; negative while that is unknown
+  std::vector<MissReason> miss_reasons;  // why, where something is to be read
+};
+
 struct Timing {
   double load_s = 0;         // restoring kept state
   double prefill_s = 0;      // reading

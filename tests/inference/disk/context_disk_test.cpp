@@ -561,8 +561,10 @@ TEST_F(ContextDiskTest, WhatWasSavedBeforeAClearingIsNotKeptAfterIt) {
   row.row_bytes = 4096;
   row.file_bytes = 8192;
   folder.clear_document("somebody else's");
-  EXPECT_FALSE(folder.commit(samples::identity(), chain.root(), row, *generation, large));
-  EXPECT_TRUE(folder.commit(samples::identity(), chain.root(), row, *folder.generation(), large));
+  EXPECT_EQ(folder.commit(samples::identity(), chain.root(), row, *generation, large),
+            ContextFolder::Committed::unwanted);
+  EXPECT_EQ(folder.commit(samples::identity(), chain.root(), row, *folder.generation(), large),
+            ContextFolder::Committed::kept);
 }
 
 TEST_F(ContextDiskTest, AQueueThatIsFullWaitsForTheWriterAndKeepsAll) {

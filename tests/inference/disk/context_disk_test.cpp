@@ -567,6 +567,31 @@ TEST_F(ContextDiskTest, WhatWasSavedBeforeAClearingIsNotKeptAfterIt) {
             ContextFolder::Committed::kept);
 }
 
+TEST_F(ContextDiskTest, WhatLostItsParentMeanwhileIsNotKept) {
+  auto disk = open();
+  samples::save(*disk, memory, chain);
+  disk->flush();
+  ContextFolder folder("/kept", files);
+  ExtentRow row;
+  row.extent.parent = chain.extents()[0].key;
+  row.extent.key = {1, 2};
+  row.extent.begin = 41;
+  row.extent.end = 50;
+  row.has_state = true;
+  row.file = "x.extent";
+  row.row_bytes = 4096;
+  row.file_bytes = 8192;
+  const auto commit = [&] {
+    return folder.commit(samples::identity(), chain.root(), row, *folder.generation(), large);
+  };
+  EXPECT_EQ(commit(), ContextFolder::Committed::unwanted) << "does not begin where its parent ends";
+  row.extent.begin = 40;
+  row.extent.parent = {3, 4};
+  EXPECT_EQ(commit(), ContextFolder::Committed::unwanted) << "has no parent";
+  row.extent.parent = chain.extents()[0].key;
+  EXPECT_EQ(commit(), ContextFolder::Committed::kept);
+}
+
 TEST_F(ContextDiskTest, AQueueThatIsFullWaitsForTheWriterAndKeepsAll) {
   ContextDisk disk({"/kept", large, large, 1}, samples::identity(), shape, files);
   for (int book = 0; book < 5; ++book)

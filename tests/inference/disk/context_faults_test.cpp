@@ -61,9 +61,14 @@ class ContextFaults : public ::testing::TestWithParam<int> {
     return text;
   }
   /// After whatever happened: no wrong rows, no files that nobody knows, and it can be written and read.
-  void expect_working(test::MemoryFileSystem& files, const std::string& after) {
+  void expect_working(test::MemoryFileSystem& files, const std::string& after, bool errors_were_told = false) {
     auto disk = open(files);
     EXPECT_EQ(disk->stats().problem, "") << after;
+    // What the index knew was whole, whenever it happened; but for the file in which live() flips a bit.
+    for (const std::string& damaged : verify_context_folder("/kept", files).damaged)
+      EXPECT_TRUE(damaged.starts_with(last_of(other))) << damaged << " " << after;
+    if (!errors_were_told)
+      for (const Extent& extent : chain.extents()) EXPECT_NE(disk->forgotten(extent.key), Forgotten::damaged) << after;
     for (const Chain* at : {&chain, &stopped, &other})
       EXPECT_EQ(samples::read_back(*disk, memory, *at).wrong, 0) << after;
     const VerifyReport report = verify_context_folder("/kept", files);
@@ -140,7 +145,8 @@ TEST_P(ContextFaults, AnErrorAtEveryStep) {
       live(files);
       files.set_hook(nullptr);
       files.clock_s += 3600;
-      expect_working(files, "error " + std::to_string(static_cast<int>(kind)) + " at step " + std::to_string(step));
+      expect_working(files, "error " + std::to_string(static_cast<int>(kind)) + " at step " + std::to_string(step),
+                     true);
       if (HasFailure()) return;
     }
 }
@@ -321,6 +327,23 @@ TEST_P(ContextFaults, FilesThatChangedPlacesAreMisses) {
     files.content(same_size[index]) = contents[(index + 1) % contents.size()];
   EXPECT_EQ(samples::read_back(*disk, memory, other).position, 0);
   EXPECT_EQ(samples::read_back(*another, memory, Chain(foreign, {segment("system", 40, 1)})).position, 0);
+}
+
+// The same tokens, the same sizes, another build's numbers.
+TEST_P(ContextFaults, AnotherIdentitysFileIsAMiss) {
+  test::MemoryFileSystem files;
+  auto disk = open(files);
+  const ReadingIdentity foreign = samples::identity("other");  // as long as "build"
+  auto another = std::make_unique<ContextDisk>(ContextDiskOptions{"/kept", large}, foreign, shape, files);
+  samples::save(*disk, memory, stopped);
+  disk->flush();
+  const auto own_file = files.files()[0];
+  samples::save(*another, memory, Chain(foreign, {segment("system", 40, 1)}));
+  another->flush();
+  for (const auto& file : files.files())
+    if (file != own_file) files.content(own_file) = files.content(file);
+  EXPECT_EQ(samples::read_back(*disk, memory, stopped).position, 0);
+  EXPECT_EQ(disk->forgotten(stopped.extents()[0].key), Forgotten::damaged);
 }
 
 // The campaign: many lives, many faults in each, everything that is served compared.

@@ -103,18 +103,20 @@ struct ContextDisk::State {
       queue.pop_front();
       lock.unlock();
       std::string problem;
+      bool failed = false;
       try {
-        write(*writing);
+        failed = write(*writing) == ContextFolder::Committed::failed;
       } catch (const std::exception& error) {
         problem = error.what();
+        failed = true;
       }
-      const std::int64_t failed_at = folder.files().now_s();
       if (!problem.empty()) folder.set_write_problem(problem);
+      const std::int64_t now = folder.files().now_s();
       lock.lock();
       queued_bytes -= writing->image.bytes();
       writing.reset();
-      if (!problem.empty()) {
-        failed_s = failed_at;
+      if (failed) {
+        failed_s = now;
         queue.clear();
         queued_bytes = 0;
       }
@@ -123,14 +125,14 @@ struct ContextDisk::State {
   }
 
   /// Throws what goes wrong with the file. What is not wanted or has no room is let go; the folder says why.
-  void write(Queued& item) {
+  ContextFolder::Committed write(Queued& item) {
     ExtentImage& image = item.image;
     const auto room = folder.room_for(image.bytes(), options.budget_bytes, options.daily_write_bytes);
-    if (!room.enough) return;
+    if (!room.enough) return ContextFolder::Committed::unwanted;
     image.seal();
     std::string name;
     std::unique_ptr<OpenFile> file = create(image, name);
-    bool kept = false;
+    auto committed = ContextFolder::Committed::failed;
     try {
       image.write(*file);
       file->sync();
@@ -141,12 +143,13 @@ struct ContextDisk::State {
       row.file = name;
       row.row_bytes = image.layout().row_bytes;
       row.file_bytes = image.layout().file_bytes;
-      kept = folder.commit(identity, root, row, item.generation, room.budget_bytes);
+      committed = folder.commit(identity, root, row, item.generation, room.budget_bytes);
     } catch (...) {
       remove(name);
       throw;
     }
-    if (!kept) remove(name);
+    if (committed != ContextFolder::Committed::kept) remove(name);
+    return committed;
   }
 
   std::unique_ptr<OpenFile> create(const ExtentImage& image, std::string& name) {

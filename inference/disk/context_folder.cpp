@@ -335,8 +335,8 @@ ContextFolder::Room ContextFolder::room_for(std::int64_t bytes, std::optional<st
       .value_or(Room());
 }
 
-bool ContextFolder::commit(const ReadingIdentity& identity, const ChainKey& root, ExtentRow row,
-                           std::int64_t generation, std::int64_t budget_bytes) {
+ContextFolder::Committed ContextFolder::commit(const ReadingIdentity& identity, const ChainKey& root, ExtentRow row,
+                                               std::int64_t generation, std::int64_t budget_bytes) {
   std::vector<ExtentRow> removed, thinned;
   const std::optional<bool> done = with_index([&](ContextIndex& index) {
     const std::int64_t now = files_.now_s();
@@ -390,9 +390,11 @@ bool ContextFolder::commit(const ReadingIdentity& identity, const ChainKey& root
   });
   {
     const std::lock_guard lock(mutex_);
-    write_problem_ = done ? "" : index_problem_;
+    if (!done) write_problem_ = index_problem_;
+    if (done.value_or(false)) write_problem_.clear();
   }
-  if (!done.value_or(false)) return false;
+  if (!done) return Committed::failed;
+  if (!*done) return Committed::unwanted;
   remove_files(removed);
   for (const ExtentRow& at : thinned) {
     try {
@@ -400,7 +402,7 @@ bool ContextFolder::commit(const ReadingIdentity& identity, const ChainKey& root
     } catch (const FileError&) {  // cut at the next start
     }
   }
-  return true;
+  return Committed::kept;
 }
 
 void ContextFolder::damaged(std::int64_t number, const std::string& file) {

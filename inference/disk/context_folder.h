@@ -74,11 +74,12 @@ class ContextFolder {
   };
   /// Whether `bytes` more may be written now; sets `problem` if not.
   Room room_for(std::int64_t bytes, std::optional<std::int64_t> budget_bytes, std::int64_t daily_write_bytes);
-  /// Takes up a file that is complete and on the disk, in one transaction: row, thinning, eviction. False if it is not
-  /// wanted any more (kept by another process, parent gone, cleared since `generation`) or the index failed; the file
-  /// must be deleted then.
-  bool commit(const ReadingIdentity& identity, const ChainKey& root, ExtentRow row, std::int64_t generation,
-              std::int64_t budget_bytes);
+  /// `unwanted`: kept by another process, its parent gone, cleared since `generation`; `failed`: the index did, and
+  /// `problem` says why. The file must be deleted then.
+  enum class Committed { kept, unwanted, failed };
+  /// Takes up a file that is complete and on the disk, in one transaction: row, thinning, eviction.
+  Committed commit(const ReadingIdentity& identity, const ChainKey& root, ExtentRow row, std::int64_t generation,
+                   std::int64_t budget_bytes);
 
   /// An extent could not be read or is not what it should be: it goes into quarantine, its descendants go.
   /// Nothing happens if it is not kept any more under this number and in this file.

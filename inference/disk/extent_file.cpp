@@ -358,7 +358,7 @@ ReadHeader read_extent_header(OpenFile& file) {
   Prefix prefix{};
   std::memcpy(&prefix, first.data(), sizeof prefix);
   if (std::memcmp(prefix.magic, magic, sizeof magic) != 0 || prefix.header_bytes < file_block ||
-      prefix.header_bytes > most_header_bytes || prefix.header_bytes % file_block != 0)
+      prefix.header_bytes > std::min(most_header_bytes, file.bytes()) || prefix.header_bytes % file_block != 0)
     return read;
   AlignedBuffer all(prefix.header_bytes);
   std::memcpy(all.data(), first.data(), file_block);

@@ -23,6 +23,7 @@ void Connection::fail(int code) const {
   const bool no_rights = system_error == EACCES || system_error == EROFS || system_error == EPERM;
   using Kind = IndexError::Kind;
   switch (code & 0xFF) {
+    case SQLITE_ERROR:  // a table or column is missing, the format is unknown: the statements themselves are right
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: throw IndexError(Kind::damaged, name_ + ": the index is damaged (" + detail + ")");
     case SQLITE_FULL: throw IndexError(Kind::full, name_ + ": the disk is full; free some space");

@@ -91,14 +91,17 @@ TEST_P(ExtentFile, OtherTokensAreAMissAndNoDamage) {
 }
 
 TEST_P(ExtentFile, AWholePagesStripIsThePagesMemory) {
-  if (shape().kv.strip_bytes() % file_block != 0) GTEST_SKIP() << "strips of this shape are no multiple of a block";
   const Chain chain(samples::identity(), {samples::segment("a", 256, 1)});
   const KvSequence sequence = memory.rows(chain);
   ExtentImage image({samples::identity(), chain.root(), chain.extents()[0], shape(), chain.tokens(), 0},
                     sequence.pages(), memory.state(chain, 256));
-  EXPECT_EQ(std::memcmp(image.content().data() + image.layout().header_bytes, sequence.pages()[0].data(),
-                        static_cast<std::size_t>(memory.pool().page_bytes())),
-            0);
+  for (std::int64_t layer = 0; layer < shape().layers; ++layer) {
+    const Strip& strip = image.layout().strips[image.layout().rows_strip(layer, 0)];
+    ASSERT_EQ(strip.bytes, shape().kv.strip_bytes());
+    EXPECT_EQ(std::memcmp(image.content().data() + strip.offset, sequence.pages()[0].data() + layer * strip.bytes,
+                          static_cast<std::size_t>(strip.bytes)),
+              0);
+  }
 }
 
 TEST_P(ExtentFile, StatesThatAreNotFiniteOrNotAtTheEndAreRefused) {

@@ -75,8 +75,7 @@ void AnswerWriter::show(const std::string& text) {
   if (!text.empty() && callbacks_.text) callbacks_.text(text);
 }
 
-void AnswerWriter::choose(std::span<const float> logits) {
-  const TokenId id = sampler_.choose(logits, chain_);
+void AnswerWriter::take(TokenId id) {
   const auto now = Clock::now();
   ++result_.sampled;
   if (result_.sampled == 1)

@@ -16,7 +16,7 @@ namespace lectern::inference {
 /// Knows nothing of passes: whoever drives it reads the tokens, one answer alone (generate) or many together
 /// (fork_batch), so that both end for the same reasons at the same tokens. One thread.
 ///
-///   while (writer.goes_on(position)) { read writer.unread(), if any; writer.choose(logits); }
+///   while (writer.goes_on(position)) { read writer.unread(), if any; writer.take(writer.choose(logits)); }
 ///   read writer.last_unread(position), if any; writer.finish(hidden)
 class AnswerWriter {
  public:
@@ -35,8 +35,10 @@ class AnswerWriter {
   void was_read();
   /// Tokens that may still be chosen.
   std::int64_t room() const { return settings_.max_tokens - static_cast<std::int64_t>(ids_.size()); }
-  /// Takes the next token from its logits [V].
-  void choose(std::span<const float> logits);
+  /// The next token, from its logits [V]. Several writers may choose at once, on other threads too.
+  TokenId choose(std::span<const float> logits) { return sampler_.choose(logits, chain_); }
+  /// Makes it part of the answer, shows its text and sees whether that is the end.
+  void take(TokenId id);
   std::int64_t chosen() const { return result_.sampled; }
   /// `hidden` [H]: of the last token read, of use if any was.
   Generated finish(std::span<const float> hidden);

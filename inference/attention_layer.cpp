@@ -54,26 +54,25 @@ void attention_layer(LayerPass& pass, const AttentionWeights& weights, std::int6
   Tensor y = pass.arena.f32({rows, a.heads, a.head_dim});
   const kernels::KvShape shape{a.kv_heads, a.head_dim, pass.kv_type};
   const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(a.head_dim)));
-  std::int64_t first = 0;
+  std::int64_t first = 0, used_strips = 0;
+  pass.slots.clear();
   for (const ForwardPiece& piece : pass.pieces) {
     const auto count = static_cast<std::int64_t>(piece.tokens.size());
     if (piece.sequence->restore) piece.sequence->restore->need_keys_and_values(layer);
-    const kernels::KvStrips strips = piece.sequence->kv.strips(layer, pass.strips);
+    const kernels::KvStrips strips =
+        piece.sequence->kv.strips(layer, pass.strips.subspan(static_cast<std::size_t>(used_strips)));
     const std::int64_t slot = piece.sequence->position();
     kernels::kv_write(pass.stream, slice(k, first, count), slice(v, first, count), shape, strips, slot);
     if (pass.kind == RowKind::prefill) {
       kernels::attention_prefill(pass.stream, slice(q, first, count), shape, strips, slot, scale,
                                  slice(y, first, count));
     } else {
-      for (std::int64_t t = 0; t < count; ++t) {
-        Tensor one_q = slice(q, first + t, 1), one_y = slice(y, first + t, 1);
-        one_q.rank = one_y.rank = 2;
-        one_q.shape = one_y.shape = {a.heads, a.head_dim};
-        kernels::attention_decode(pass.stream, one_q, shape, strips, slot + t + 1, scale, one_y);
-      }
+      for (std::int64_t t = 0; t < count; ++t) pass.slots.push_back({strips, slot + t + 1});
+      used_strips += std::ssize(strips);
     }
     first += count;
   }
+  if (pass.kind == RowKind::decode) kernels::attention_decode(pass.stream, q, shape, pass.slots, scale, y);
   if (a.output_gate) kernels::sigmoid_multiply(pass.stream, y, gate, y);
   project(pass, Tensor(y.data, y.type, {rows, a.heads * a.head_dim}), weights.output, out);
 }

@@ -47,6 +47,7 @@ std::string_view engine_command_help() {
          "  model      synthesize --preset NAME --quant F32|BF16|Q8_0|Q4_K --seed N [--layers N] [--mtp 0|1]\n"
          "             [--tokenizer FILE] OUT.gguf\n"
          "  bench      [--model M] [--prompt 512,2048] [--generate 128] [--depth 0,4096] [--json]\n"
+         "             --forks 41: so many questions of --prompt tokens, asked one by one and together\n"
          "  --threads N goes with every command that computes.\n";
 }
 

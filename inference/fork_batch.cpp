@@ -423,7 +423,6 @@ class Batch {
       if (some.empty()) continue;
       const auto count = std::ssize(some);
       logits_.resize(static_cast<std::size_t>(count * vocabulary));
-      std::size_t at = 0;
       try {
         parts_.forward.logits(kernels::f32_view(rows_.data(), {count, width}), kind,
                               kernels::f32_view(logits_.data(), {count, vocabulary}));
@@ -431,13 +430,24 @@ class Batch {
         fail_those(some, current_error());
         continue;
       }
-      for (Fork* fork : some) {
-        try {
-          fork->writer->choose(std::span(logits_).subspan(at, static_cast<std::size_t>(vocabulary)));
-        } catch (...) {
-          fail_those(std::span(&fork, 1), current_error());
+      // Drawing one of 150,000 tokens takes a good part of a pass.
+      std::vector<TokenId> ids(some.size());
+      std::vector<std::exception_ptr> errors(some.size());
+      parts_.forward.stream().pool().parallel_for(count, 1, [&](std::int64_t first, std::int64_t last, int) {
+        for (auto at = static_cast<std::size_t>(first); at < static_cast<std::size_t>(last); ++at) {
+          const auto row = static_cast<std::size_t>(vocabulary);
+          try {
+            ids[at] = some[at]->writer->choose(std::span(logits_).subspan(at * row, row));
+          } catch (...) {
+            errors[at] = current_error();
+          }
         }
-        at += static_cast<std::size_t>(vocabulary);
+      });
+      for (std::size_t at = 0; at < some.size(); ++at) {
+        if (errors[at])
+          fail(*some[at], errors[at]);
+        else
+          some[at]->writer->take(ids[at]);
       }
     }
   }

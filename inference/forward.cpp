@@ -75,6 +75,7 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, kernels::Str
       positions_(static_cast<std::size_t>(chunk)),
       strips_(static_cast<std::size_t>((window + chunk) / kernels::kv_page_tokens + 2)) {
   snapshot_views_.reserve(most_snapshots);
+  slots_.reserve(static_cast<std::size_t>(chunk));
 }
 
 void Forward::check(std::span<const ForwardPiece> pieces) const {
@@ -98,7 +99,12 @@ void Forward::check(std::span<const ForwardPiece> pieces) const {
 
 ConstTensor Forward::run(std::span<const ForwardPiece> pieces, RowKind kind) {
   check(pieces);
-  for (const ForwardPiece& piece : pieces) piece.sequence->kv.reserve(static_cast<std::int64_t>(piece.tokens.size()));
+  std::size_t pages = 0;
+  for (const ForwardPiece& piece : pieces) {
+    piece.sequence->kv.reserve(static_cast<std::int64_t>(piece.tokens.size()));
+    pages += piece.sequence->kv.pages().size();
+  }
+  if (strips_.size() < pages) strips_.resize(pages);  // more sequences at once than ever before
   std::int64_t rows = 0;
   for (const ForwardPiece& piece : pieces)
     for (std::size_t t = 0; t < piece.tokens.size(); ++t, ++rows) {
@@ -118,6 +124,7 @@ ConstTensor Forward::run(std::span<const ForwardPiece> pieces, RowKind kind) {
                  pieces,
                  {positions_.data(), static_cast<std::size_t>(rows)},
                  strips_,
+                 slots_,
                  snapshot_views_};
 
   kernels::embed_rows(stream_, weights_.embedding, {ids_.data(), static_cast<std::size_t>(rows)}, x);
@@ -162,7 +169,7 @@ ConstTensor Forward::run(std::span<const ForwardPiece> pieces, RowKind kind) {
 }
 
 void Forward::logits(ConstTensor hidden, RowKind kind, Tensor out) {
-  LayerPass pass{stream_, arena_, config_, kind, state_type(config_), {}, {}, strips_, snapshot_views_};
+  LayerPass pass{stream_, arena_, config_, kind, state_type(config_), {}, {}, strips_, slots_, snapshot_views_};
   project(pass, hidden, weights_.output, out);
   if (!is_finite(out))
     throw Error(ErrorKind::device, config_.name +

@@ -49,7 +49,8 @@ class Forward {
   kernels::Arena arena_;
   std::vector<TokenId> ids_;             // [chunk]
   std::vector<std::int64_t> positions_;  // [chunk]
-  std::vector<std::byte*> strips_;       // [pages of a window]
+  std::vector<std::byte*> strips_;       // [pages of all sequences of a pass]
+  std::vector<kernels::AttentionSlots> slots_;
   std::vector<kernels::Tensor> snapshot_views_;
 };
 

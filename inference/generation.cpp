@@ -30,7 +30,7 @@ Generated generate(Forward& forward, Sequence& sequence, const Tokenizer& tokeni
     const auto step_start = Clock::now();
     const std::int64_t passes = reader.passes();
     if (const auto id = writer.unread()) read(*id);
-    writer.choose(reader.logits());
+    writer.take(writer.choose(reader.logits()));
     if (trace && writer.chosen() > 1)
       trace->add_decode(reader.position(), seconds_since(step_start), reader.passes() - passes);
   }

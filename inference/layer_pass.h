@@ -9,6 +9,7 @@
 #include "inference/model_config.h"
 #include "inference/sequence.h"
 #include "inference/types.h"
+#include "kernels/attention_decode.h"
 #include "kernels/device.h"
 #include "kernels/matmul.h"
 #include "kernels/memory.h"
@@ -37,7 +38,8 @@ struct LayerPass {
   kernels::DType kv_type;  // of kept keys and values
   std::span<const ForwardPiece> pieces;
   std::span<const std::int64_t> positions;       // [R]
-  std::span<std::byte*> strips;                  // scratch for KvSequence::strips
+  std::span<std::byte*> strips;                  // scratch for KvSequence::strips of all pieces
+  std::vector<kernels::AttentionSlots>& slots;   // scratch: of each row that is decoded
   std::vector<kernels::Tensor>& snapshot_views;  // scratch, reserved at load
 };
 

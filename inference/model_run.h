@@ -18,6 +18,7 @@ class ModelRun {
 
   Forward& forward() { return forward_; }
   Sequence& sequence() { return sequence_; }
+  KvPagePool& pool() { return pool_; }
   kernels::Stream& stream() { return stream_; }
   /// Back to an empty state.
   void restart();

@@ -65,8 +65,8 @@ std::int64_t MtpLayer::work_bytes(const ModelConfig& config, std::int64_t chunk)
 
 LayerPass MtpLayer::pass_of(RowKind kind, std::span<const ForwardPiece> pieces) {
   const std::size_t rows = pieces.empty() ? 0 : pieces[0].tokens.size();
-  return {stream_, arena_,       config_, kind, state_type(config_), pieces, {positions_.data(), rows},
-          strips_, no_snapshots_};
+  return {stream_, arena_, config_,      kind, state_type(config_), pieces, {positions_.data(), rows},
+          strips_, slots_, no_snapshots_};
 }
 
 ConstTensor MtpLayer::run(std::span<const TokenId> next, ConstTensor hidden, RowKind kind) {

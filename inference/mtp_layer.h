@@ -54,6 +54,7 @@ class MtpLayer final : public Drafter {
   Sequence sequence_;
   std::vector<std::int64_t> positions_;  // [chunk]
   std::vector<std::byte*> strips_;       // [pages of a window]
+  std::vector<kernels::AttentionSlots> slots_;
   std::vector<kernels::Tensor> no_snapshots_;
   std::vector<float> logits_;  // [V]
 };

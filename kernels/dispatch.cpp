@@ -190,14 +190,19 @@ void attention_prefill(Stream& stream, ConstTensor q, KvShape shape, KvStrips st
   cpu::attention_prefill(stream, q, shape, strips, first_slot, scale, out);
 }
 
-void attention_decode(Stream& stream, ConstTensor q, KvShape shape, KvStrips strips, std::int64_t slots, float scale,
+void attention_decode(Stream& stream, ConstTensor q, KvShape shape, std::span<const AttentionSlots> rows, float scale,
                       Tensor out) {
-  require(is_f32(q) && is_f32(out) && q.rank >= 2 && q.elements() == out.elements() && slots > 0, "attention_decode",
-          {{"q", q}, {"out", out}}, "expected one shape [Hq, D] and at least one slot");
-  check_kv("attention_decode", q, shape, strips, slots);
-  require(q.columns() == shape.head_dim && q.rows() % shape.heads == 0, "attention_decode", {{"q", q}},
+  const auto count = static_cast<std::int64_t>(rows.size());
+  require(
+      is_f32(q) && is_f32(out) && q.rank >= 2 && q.elements() == out.elements() && count > 0 && q.rows() % count == 0,
+      "attention_decode", {{"q", q}, {"out", out}}, "expected one shape [T, Hq, D]");
+  for (const AttentionSlots& row : rows) {
+    require(row.slots > 0, "attention_decode", {{"q", q}}, "expected at least one slot");
+    check_kv("attention_decode", q, shape, row.strips, row.slots);
+  }
+  require(q.columns() == shape.head_dim && q.rows() / count % shape.heads == 0, "attention_decode", {{"q", q}},
           "does not fit " + std::to_string(shape.heads) + " KV heads of " + std::to_string(shape.head_dim));
-  cpu::attention_decode(stream, q, shape, strips, slots, scale, out);
+  cpu::attention_decode(stream, q, shape, rows, scale, out);
 }
 
 void causal_conv1d(Stream& stream, ConstTensor x, ConstTensor w, Tensor state,

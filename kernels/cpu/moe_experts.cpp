@@ -1,9 +1,10 @@
 // Many rows: they are sorted by expert, and all chosen experts are one row of tasks: an expert's rows meet a panel of
 // its gate and the same panel of its up matrix, which leaves a piece of the activated rows; these, rounded again, meet
 // the panels of the down matrices, expert after expert, and are added to the tokens they belong to. Three loops for a
-// layer however many experts there are, and nothing but the activated rows is kept in between. Few rows: the tasks are
-// runs of weight rows of one (token, choice). A token's experts are added up in the order of their numbers, so its bits
-// do not depend on who shares them.
+// layer however many experts there are, and nothing but the activated rows is kept in between. Few rows: the same with
+// runs of weight rows instead of panels; several answers that are written together and choose the same expert meet its
+// weights together. A token's experts are added up in the order of their numbers, so its bits do not depend on who
+// shares them.
 #include "kernels/moe_experts.h"
 
 #include <algorithm>
@@ -141,15 +142,19 @@ void many_rows(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up, 
   });
 }
 
-/// out[0..count) = row `token` of x · rows [first, first + count) of w.
-void row_product(const InnerLoops& loops, const WeightRows& w, const Activations& x, std::int32_t token,
-                 std::int64_t first, std::int64_t count, float* out) {
-  const WeightRows part = rows_of(w, first, count);
-  if (!is_quantized(w.type)) return loops.matvec_float(part, x.values + token * x.columns, 1, 0, count, out);
-  ActivationsQ8 row = x.rounded;
-  row.order = &token;
-  row.rows = 1;
-  loops.matvec_quantized(part, row, 0, count, out);
+/// out [count, n] = rows order[0..count) of x · rows [first, first + n) of w, in the arithmetic of matvec.
+void row_products(const InnerLoops& loops, const WeightRows& w, const Activations& x, const std::int32_t* order,
+                  std::int64_t count, std::int64_t first, std::int64_t n, float* out) {
+  const WeightRows part = rows_of(w, first, n);
+  if (!is_quantized(w.type)) {
+    for (std::int64_t i = 0; i < count; ++i)
+      loops.matvec_float(part, x.values + order[i] * x.columns, 1, 0, n, out + i * n);
+    return;
+  }
+  ActivationsQ8 rows = x.rounded;
+  rows.order = order;
+  rows.rows = count;
+  loops.matvec_quantized(part, rows, 0, n, out);
 }
 
 void few_rows(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up, ConstTensor down, ConstTensor experts,
@@ -157,46 +162,48 @@ void few_rows(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up, C
   const std::int64_t tokens = x.rows(), hidden = x.columns(), inner = gate.dim(1), chosen = experts.columns();
   const std::int64_t rows = tokens * chosen;
   const InnerLoops& loops = stream.loops();
-  const auto* ids = reinterpret_cast<const std::int32_t*>(experts.data);
-  // The choices of each token by the number of the expert.
-  std::vector<std::int64_t> order(static_cast<std::size_t>(rows));
-  for (std::int64_t i = 0; i < rows; ++i) order[static_cast<std::size_t>(i)] = i;
-  for (std::int64_t t = 0; t < tokens; ++t)
-    std::sort(order.begin() + t * chosen, order.begin() + (t + 1) * chosen,
-              [&](std::int64_t a, std::int64_t b) { return ids[a] != ids[b] ? ids[a] < ids[b] : a < b; });
+  const SortedChoices choices(reinterpret_cast<const std::int32_t*>(experts.data), floats(weights), rows, chosen,
+                              gate.dim(0));
+  const std::int64_t tile_bytes = choices.most * decode_rows * 4;
 
   float* activated = reinterpret_cast<float*>(stream.scratch().shared(ScratchUse::experts_hidden, rows * inner * 4));
   {
     const Activations for_gate(stream, x, gate.type, row_rounding, ScratchUse::activations);
     const Activations for_up(stream, x, up.type, row_rounding, ScratchUse::experts_input);
     const std::int64_t runs = (inner + decode_rows - 1) / decode_rows;
-    stream.pool().parallel_for(rows * runs, 1, [&](std::int64_t first, std::int64_t last, int) {
+    const auto tasks = static_cast<std::int64_t>(choices.experts.size()) * runs;
+    stream.pool().parallel_for(tasks, 1, [&](std::int64_t first, std::int64_t last, int worker) {
+      float* gates = reinterpret_cast<float*>(stream.scratch().of_worker(worker, 2 * tile_bytes));
+      float* ups = gates + choices.most * decode_rows;
       for (std::int64_t task = first; task < last; ++task) {
-        const std::int64_t choice = order[static_cast<std::size_t>(task / runs)], row = task % runs * decode_rows;
-        const std::int64_t count = std::min(decode_rows, inner - row);
-        const auto token = static_cast<std::int32_t>(choice / chosen);
-        float gates[decode_rows], ups[decode_rows];
-        row_product(loops, matrix_of(gate, ids[choice]), for_gate, token, row, count, gates);
-        row_product(loops, matrix_of(up, ids[choice]), for_up, token, row, count, ups);
-        loops.silu_multiply(gates, ups, count, activated + task / runs * inner + row);
+        const SortedChoices::Expert& expert = choices.experts[static_cast<std::size_t>(task / runs)];
+        const std::int64_t row = task % runs * decode_rows, count = std::min(decode_rows, inner - row);
+        const std::int32_t* order = choices.tokens.data() + expert.first;
+        row_products(loops, matrix_of(gate, expert.id), for_gate, order, expert.count, row, count, gates);
+        row_products(loops, matrix_of(up, expert.id), for_up, order, expert.count, row, count, ups);
+        for (std::int64_t i = 0; i < expert.count; ++i)
+          loops.silu_multiply(gates + i * count, ups + i * count, count, activated + (expert.first + i) * inner + row);
       }
     });
   }
   const Activations hidden_rows(stream, f32_view(activated, {rows, inner}), down.type, row_rounding,
                                 ScratchUse::activations);
+  std::vector<std::int32_t> in_order(static_cast<std::size_t>(rows));
+  for (std::size_t i = 0; i < in_order.size(); ++i) in_order[i] = static_cast<std::int32_t>(i);
   const std::int64_t runs = (hidden + decode_rows - 1) / decode_rows;
-  stream.pool().parallel_for(runs, 1, [&](std::int64_t first, std::int64_t last, int) {
+  stream.pool().parallel_for(runs, 1, [&](std::int64_t first, std::int64_t last, int worker) {
+    float* products = reinterpret_cast<float*>(stream.scratch().of_worker(worker, tile_bytes));
     for (std::int64_t row = first * decode_rows; row < std::min(last * decode_rows, hidden); row += decode_rows) {
       const std::int64_t count = std::min(decode_rows, hidden - row);
-      for (std::int64_t t = 0; t < tokens; ++t) {
-        float* to = floats(out) + t * hidden + row;
-        std::memset(to, 0, static_cast<std::size_t>(count) * sizeof(float));
-        for (std::int64_t i = t * chosen; i < (t + 1) * chosen; ++i) {
-          const std::int64_t choice = order[static_cast<std::size_t>(i)];
-          float products[decode_rows];
-          row_product(loops, matrix_of(down, ids[choice]), hidden_rows, static_cast<std::int32_t>(i), row, count,
-                      products);
-          loops.add_scaled(products, floats(weights)[choice], count, to);
+      for (std::int64_t t = 0; t < tokens; ++t)
+        std::memset(floats(out) + t * hidden + row, 0, static_cast<std::size_t>(count) * sizeof(float));
+      for (const SortedChoices::Expert& expert : choices.experts) {
+        row_products(loops, matrix_of(down, expert.id), hidden_rows, in_order.data() + expert.first, expert.count, row,
+                     count, products);
+        for (std::int64_t i = 0; i < expert.count; ++i) {
+          const auto choice = static_cast<std::size_t>(expert.first + i);
+          loops.add_scaled(products + i * count, choices.weights[choice], count,
+                           floats(out) + choices.tokens[choice] * hidden + row);
         }
       }
     }

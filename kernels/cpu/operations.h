@@ -3,6 +3,7 @@
 
 #include <span>
 
+#include "kernels/attention_decode.h"
 #include "kernels/cpu/inner_loops.h"
 #include "kernels/delta_rule.h"
 #include "kernels/device.h"
@@ -37,7 +38,7 @@ void copy_columns(Stream& stream, ConstTensor x, std::int64_t column, Tensor out
 void kv_write(Stream& stream, ConstTensor k, ConstTensor v, KvShape shape, KvStrips strips, std::int64_t first_slot);
 void attention_prefill(Stream& stream, ConstTensor q, KvShape shape, KvStrips strips, std::int64_t first_slot,
                        float scale, Tensor out);
-void attention_decode(Stream& stream, ConstTensor q, KvShape shape, KvStrips strips, std::int64_t slots, float scale,
+void attention_decode(Stream& stream, ConstTensor q, KvShape shape, std::span<const AttentionSlots> rows, float scale,
                       Tensor out);
 void causal_conv1d(Stream& stream, ConstTensor x, ConstTensor w, Tensor state,
                    std::span<const std::int64_t> snapshot_offsets, std::span<const Tensor> snapshots, Tensor out);

@@ -206,6 +206,31 @@ TEST(AttentionDecode, EqualsTheReferenceAndTheBitsOfAnyNumberOfThreads) {
   }
 }
 
+TEST(AttentionDecode, GivesARowTheSameBitsInAnyCompany) {
+  for (const CpuPath path : paths()) {
+    SCOPED_TRACE(name(path));
+    Stream one(1, path), three(3, path);
+    for (const Case& c : cases) {
+      const Inputs in(c);
+      const KvShape shape{c.kv_heads, c.dim, c.type};
+      const Pages pages(shape, c.tokens);
+      kv_write(one, f32_view(in.k.data(), {c.tokens, c.kv_heads, c.dim}),
+               f32_view(in.v.data(), {c.tokens, c.kv_heads, c.dim}), shape, pages.strips(), 0);
+      std::vector<AttentionSlots> rows;
+      for (std::int64_t t = 0; t < c.tokens; ++t) rows.push_back({pages.strips(), (t * 37 + 11) % c.tokens + 1});
+      const std::int64_t row = c.query_heads * c.dim;
+      Guarded together(c.tokens * row), alone(c.tokens * row);
+      attention_decode(three, f32_view(in.q.data(), {c.tokens, c.query_heads, c.dim}), shape, rows, c.scale(),
+                       f32_view(together.data(), {c.tokens, c.query_heads, c.dim}));
+      for (std::int64_t t = 0; t < c.tokens; ++t)
+        attention_decode(one, f32_view(in.q.data() + t * row, {c.query_heads, c.dim}), shape, pages.strips(),
+                         rows[static_cast<std::size_t>(t)].slots, c.scale(),
+                         f32_view(alone.data() + t * row, {c.query_heads, c.dim}));
+      expect_same_bits(alone.values(), together.values());
+    }
+  }
+}
+
 TEST(Attention, RefusesSlotsBeyondThePages) {
   Stream stream(1);
   const KvShape shape{1, 4, DType::f32};

@@ -1,9 +1,10 @@
 // Many rows: they are sorted by expert, and all chosen experts are one row of tasks: an expert's rows meet a panel of
 // its gate and the same panel of its up matrix, which leaves a piece of the activated rows; these, rounded again, meet
 // the panels of the down matrices, expert after expert, and are added to the tokens they belong to. Three loops for a
-// layer however many experts there are, and nothing but the activated rows is kept in between. Few rows: the tasks are
-// runs of weight rows of one (token, choice). A token's experts are added up in the order of their numbers, so its bits
-// do not depend on who shares them.
+// layer however many experts there are, and nothing but the activated rows is kept in between. Few rows: the
+// matrices of all (token, choice) stand end to end, and the threads take long pieces of that row: memory needs a run of
+// half a megabyte to reach its speed, and gave a third of it where a task took some rows of all ten experts. A token's
+// experts are added up in the order of their numbers, so its bits do not depend on who shares them.
 #include "kernels/moe_experts.h"
 
 #include <algorithm>
@@ -141,15 +142,27 @@ void many_rows(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up, 
   });
 }
 
-/// out[0..count) = row `token` of x · rows [first, first + count) of w.
+/// out[first..last) = row `token` of x · rows [first, last) of w.
 void row_product(const InnerLoops& loops, const WeightRows& w, const Activations& x, std::int32_t token,
-                 std::int64_t first, std::int64_t count, float* out) {
-  const WeightRows part = rows_of(w, first, count);
-  if (!is_quantized(w.type)) return loops.matvec_float(part, x.values + token * x.columns, 1, 0, count, out);
+                 std::int64_t first, std::int64_t last, float* out) {
+  if (!is_quantized(w.type)) return loops.matvec_float(w, x.values + token * x.columns, 1, first, last, out);
   ActivationsQ8 row = x.rounded;
   row.order = &token;
   row.rows = 1;
-  loops.matvec_quantized(part, row, 0, count, out);
+  loops.matvec_quantized(w, row, first, last, out);
+}
+
+/// Matrices of `rows` rows end to end, cut into tasks of decode_rows: body(matrix, first, last) for the rows of each.
+template <class Body>
+void for_matrix_rows(Stream& stream, std::int64_t matrices, std::int64_t rows, Body body) {
+  const std::int64_t runs = (rows + decode_rows - 1) / decode_rows;
+  stream.pool().parallel_for(matrices * runs, 1, [&](std::int64_t first, std::int64_t last, int) {
+    while (first < last) {
+      const std::int64_t matrix = first / runs, end = std::min(last, (matrix + 1) * runs);
+      body(matrix, first % runs * decode_rows, std::min((end - matrix * runs) * decode_rows, rows));
+      first = end;
+    }
+  });
 }
 
 void few_rows(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up, ConstTensor down, ConstTensor experts,
@@ -164,43 +177,33 @@ void few_rows(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up, C
   for (std::int64_t t = 0; t < tokens; ++t)
     std::sort(order.begin() + t * chosen, order.begin() + (t + 1) * chosen,
               [&](std::int64_t a, std::int64_t b) { return ids[a] != ids[b] ? ids[a] < ids[b] : a < b; });
+  const auto choice = [&](std::int64_t i) { return order[static_cast<std::size_t>(i)]; };
 
-  float* activated = reinterpret_cast<float*>(stream.scratch().shared(ScratchUse::experts_hidden, rows * inner * 4));
+  float* gates = reinterpret_cast<float*>(
+      stream.scratch().shared(ScratchUse::experts_hidden, rows * (2 * inner + hidden) * 4));  // [rows, inner]
+  float *ups = gates + rows * inner, *products = ups + rows * inner;                          // [rows, hidden]
   {
     const Activations for_gate(stream, x, gate.type, row_rounding, ScratchUse::activations);
     const Activations for_up(stream, x, up.type, row_rounding, ScratchUse::experts_input);
-    const std::int64_t runs = (inner + decode_rows - 1) / decode_rows;
-    stream.pool().parallel_for(rows * runs, 1, [&](std::int64_t first, std::int64_t last, int) {
-      for (std::int64_t task = first; task < last; ++task) {
-        const std::int64_t choice = order[static_cast<std::size_t>(task / runs)], row = task % runs * decode_rows;
-        const std::int64_t count = std::min(decode_rows, inner - row);
-        const auto token = static_cast<std::int32_t>(choice / chosen);
-        float gates[decode_rows], ups[decode_rows];
-        row_product(loops, matrix_of(gate, ids[choice]), for_gate, token, row, count, gates);
-        row_product(loops, matrix_of(up, ids[choice]), for_up, token, row, count, ups);
-        loops.silu_multiply(gates, ups, count, activated + task / runs * inner + row);
-      }
+    for_matrix_rows(stream, 2 * rows, inner, [&](std::int64_t matrix, std::int64_t first, std::int64_t last) {
+      const std::int64_t i = matrix / 2, expert = ids[choice(i)];
+      const auto token = static_cast<std::int32_t>(choice(i) / chosen);
+      if (matrix % 2 == 0)
+        row_product(loops, matrix_of(gate, expert), for_gate, token, first, last, gates + i * inner);
+      else
+        row_product(loops, matrix_of(up, expert), for_up, token, first, last, ups + i * inner);
     });
   }
-  const Activations hidden_rows(stream, f32_view(activated, {rows, inner}), down.type, row_rounding,
+  loops.silu_multiply(gates, ups, rows * inner, gates);
+  const Activations hidden_rows(stream, f32_view(gates, {rows, inner}), down.type, row_rounding,
                                 ScratchUse::activations);
-  const std::int64_t runs = (hidden + decode_rows - 1) / decode_rows;
-  stream.pool().parallel_for(runs, 1, [&](std::int64_t first, std::int64_t last, int) {
-    for (std::int64_t row = first * decode_rows; row < std::min(last * decode_rows, hidden); row += decode_rows) {
-      const std::int64_t count = std::min(decode_rows, hidden - row);
-      for (std::int64_t t = 0; t < tokens; ++t) {
-        float* to = floats(out) + t * hidden + row;
-        std::memset(to, 0, static_cast<std::size_t>(count) * sizeof(float));
-        for (std::int64_t i = t * chosen; i < (t + 1) * chosen; ++i) {
-          const std::int64_t choice = order[static_cast<std::size_t>(i)];
-          float products[decode_rows];
-          row_product(loops, matrix_of(down, ids[choice]), hidden_rows, static_cast<std::int32_t>(i), row, count,
-                      products);
-          loops.add_scaled(products, floats(weights)[choice], count, to);
-        }
-      }
-    }
+  for_matrix_rows(stream, rows, hidden, [&](std::int64_t i, std::int64_t first, std::int64_t last) {
+    row_product(loops, matrix_of(down, ids[choice(i)]), hidden_rows, static_cast<std::int32_t>(i), first, last,
+                products + i * hidden);
   });
+  std::memset(floats(out), 0, static_cast<std::size_t>(tokens * hidden) * sizeof(float));
+  for (std::int64_t i = 0; i < rows; ++i)
+    loops.add_scaled(products + i * hidden, floats(weights)[choice(i)], hidden, floats(out) + i / chosen * hidden);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/memory.h"
 #include "kernels/moe_experts.h"  // RowKind
 #include "kernels/tensor.h"
 
@@ -44,7 +45,8 @@ class DeltaState {
 
  private:
   DeltaShape shape_;
-  std::vector<float> recurrent_, conv_;
+  std::vector<float, kernels::PageAllocator<float>> recurrent_;
+  std::vector<float> conv_;
 };
 
 /// An exact copy of the state after `position` tokens, and the final-normed hidden row of the last of them, from which

@@ -1,7 +1,8 @@
 // A product with packed rows reads one stream of whole vectors; with rows as they stand in a file every vector is put
 // together from as many rows as it has lanes. AVX2 on a Zen 4, mid Q4_K_M: 41 tokens/s decoded instead of 27, prefill
 // of 512 at 205 instead of 187, for 0.4 s at opening. The file stays mapped: small tensors and odd sizes are read
-// there.
+// there. All packs stand in one piece of memory, in the order of the layers, so that huge pages hold all of it: in
+// pieces of their own a third of the attention's and the delta rule's matrices stood in pages of 4 KiB.
 #include "inference/weight_packing.h"
 
 #include <sys/mman.h>
@@ -10,9 +11,11 @@
 #include <cstdint>
 #include <functional>
 #include <unordered_map>
+#include <utility>
 
 #include "kernels/cpu/packed_rows.h"
 #include "kernels/device.h"
+#include "kernels/memory.h"
 
 namespace lectern::inference {
 
@@ -70,20 +73,30 @@ bool is_owned(const Weights& weights, const std::byte* data) {
 
 void pack_weights(Weights& weights) {
   kernels::Stream stream;
-  std::unordered_map<const std::byte*, ConstTensor> packed;  // by where the rows stood
-  visit_matrices(weights, [&](ConstTensor& matrix) {
+  std::unordered_map<const std::byte*, std::int64_t> offsets;  // by where the rows stood
+  std::int64_t total = 0;
+  visit_matrices(weights, [&](const ConstTensor& matrix) {
     if (!kernels::cpu::can_pack(matrix) || is_owned(weights, matrix.data)) return;
+    if (offsets.try_emplace(matrix.data, total).second)
+      total +=
+          (matrix.size_bytes() + kernels::memory_alignment - 1) / kernels::memory_alignment * kernels::memory_alignment;
+  });
+  kernels::Buffer memory(total);
+  std::unordered_map<const std::byte*, ConstTensor> packed;
+  visit_matrices(weights, [&](ConstTensor& matrix) {
+    const auto offset = offsets.find(matrix.data);
+    if (offset == offsets.end()) return;
     const auto [place, is_new] = packed.try_emplace(matrix.data);
     if (is_new) {
       const std::int64_t bytes = matrix.size_bytes();
-      weights.owned.emplace_back(bytes);
-      place->second = kernels::cpu::pack(stream, matrix, weights.owned.back().data());
+      place->second = kernels::cpu::pack(stream, matrix, memory.data() + offset->second);
       give_back_pages(matrix.data, bytes);
       weights.mapped_bytes -= bytes;
       weights.owned_bytes += bytes;
     }
     matrix = place->second;
   });
+  weights.owned.push_back(std::move(memory));
 }
 
 }  // namespace lectern::inference

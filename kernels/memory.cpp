@@ -1,8 +1,10 @@
 // Buffers come from mmap: the kernel hands out zeroed pages lazily, so a large buffer that is never filled (KV of a
-// long window) costs nothing, and memory is aligned to pages anyway.
+// long window) costs nothing, and memory is aligned to pages anyway. Large ones begin at a huge page: through
+// pages of 4 KiB two threads of a Zen 4 in a virtual machine read 10 to 25 % less.
 #include "kernels/memory.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <string>
@@ -12,23 +14,45 @@
 
 namespace lectern::kernels {
 
-Buffer::Buffer(std::int64_t size_bytes) : size_bytes_(size_bytes) {
+namespace {
+constexpr std::int64_t huge_page = std::int64_t{2} << 20;
+}
+
+std::byte* map_pages(std::int64_t size_bytes) {
   if (size_bytes < 0)
     throw Error(ErrorKind::out_of_memory, "memory: a size of " + std::to_string(size_bytes) + " bytes");
-  if (size_bytes == 0) return;
-  void* memory = mmap(nullptr, static_cast<std::size_t>(size_bytes), PROT_READ | PROT_WRITE,
+  if (size_bytes == 0) return nullptr;
+  const bool is_large = size_bytes >= huge_page;
+  const std::int64_t mapped = size_bytes + (is_large ? huge_page : 0);
+  void* memory = mmap(nullptr, static_cast<std::size_t>(mapped), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED)
     throw Error(ErrorKind::out_of_memory, "memory: the system has no " + std::to_string(size_bytes >> 20) +
                                               " MiB left; close other programs or choose a smaller context window");
-  data_ = static_cast<std::byte*>(memory);
+  auto* begin = static_cast<std::byte*>(memory);
+  if (!is_large) return begin;
+  // Aligned, and what is too much given back.
+  const auto unmap = [](std::byte* from, std::byte* to) {
+    if (from < to) munmap(from, static_cast<std::size_t>(to - from));
+  };
+  const std::int64_t page = sysconf(_SC_PAGESIZE);
+  std::byte* aligned = begin + (huge_page - reinterpret_cast<std::intptr_t>(begin) % huge_page) % huge_page;
+  unmap(begin, aligned);
+  unmap(aligned + (size_bytes + page - 1) / page * page, begin + (mapped + page - 1) / page * page);
 #ifdef MADV_HUGEPAGE
-  if (size_bytes >= (std::int64_t{4} << 20)) madvise(memory, static_cast<std::size_t>(size_bytes), MADV_HUGEPAGE);
+  madvise(aligned, static_cast<std::size_t>(size_bytes), MADV_HUGEPAGE);
 #endif
+  return aligned;
 }
 
+void unmap_pages(std::byte* data, std::int64_t size_bytes) {
+  if (data) munmap(data, static_cast<std::size_t>(size_bytes));
+}
+
+Buffer::Buffer(std::int64_t size_bytes) : data_(map_pages(size_bytes)), size_bytes_(size_bytes) {}
+
 Buffer::~Buffer() {
-  if (data_) munmap(data_, static_cast<std::size_t>(size_bytes_));
+  unmap_pages(data_, size_bytes_);
 }
 
 Buffer::Buffer(Buffer&& other) noexcept

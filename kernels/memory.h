@@ -12,6 +12,22 @@ namespace lectern::kernels {
 /// Alignment of every buffer and arena allocation: one cache line, one AVX-512 register.
 inline constexpr std::int64_t memory_alignment = 64;
 
+/// Zeroed memory in pages of its own, touched on first use only; from 2 MiB on it asks for huge pages and begins at
+/// one. Throws Error{out_of_memory}.
+std::byte* map_pages(std::int64_t size_bytes);
+void unmap_pages(std::byte* data, std::int64_t size_bytes);
+
+/// For vectors that are large.
+template <class T>
+struct PageAllocator {
+  using value_type = T;
+  T* allocate(std::size_t n) { return reinterpret_cast<T*>(map_pages(static_cast<std::int64_t>(n * sizeof(T)))); }
+  void deallocate(T* data, std::size_t n) {
+    unmap_pages(reinterpret_cast<std::byte*>(data), static_cast<std::int64_t>(n * sizeof(T)));
+  }
+  bool operator==(const PageAllocator&) const = default;
+};
+
 /// Owns `size_bytes` of zeroed, aligned memory. Pages are touched on first use only.
 class Buffer {
  public:

@@ -1,10 +1,11 @@
 // Many rows: they are sorted by expert, and all chosen experts are one row of tasks: an expert's rows meet a panel of
 // its gate and the same panel of its up matrix, which leaves a piece of the activated rows; these, rounded again, meet
 // the panels of the down matrices, expert after expert, and are added to the tokens they belong to. Three loops for a
-// layer however many experts there are, and nothing but the activated rows is kept in between. Few rows: the same with
-// runs of weight rows instead of panels; several answers that are written together and choose the same expert meet its
-// weights together. A token's experts are added up in the order of their numbers, so its bits do not depend on who
-// shares them.
+// layer however many experts there are, and nothing but the activated rows is kept in between. Few rows: the matrices
+// of the chosen experts stand end to end, and the threads take long pieces of that row: memory needs a run of half a
+// megabyte to reach its speed, and gave a third of it where a task took some rows of all ten experts. Several answers
+// that are written together and choose the same expert meet its weights together. A token's experts are added up in the
+// order of their numbers, so its bits do not depend on who shares them.
 #include "kernels/moe_experts.h"
 
 #include <algorithm>
@@ -142,19 +143,40 @@ void many_rows(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up, 
   });
 }
 
-/// out [count, n] = rows order[0..count) of x · rows [first, first + n) of w, in the arithmetic of matvec.
+/// Rows order[0..count) of x · rows [first, last) of w, in the arithmetic of matvec, to columns [first, last) of rows
+/// of `width` values. `scratch`: [count, last - first], used for more than one row.
 void row_products(const InnerLoops& loops, const WeightRows& w, const Activations& x, const std::int32_t* order,
-                  std::int64_t count, std::int64_t first, std::int64_t n, float* out) {
-  const WeightRows part = rows_of(w, first, n);
-  if (!is_quantized(w.type)) {
+                  std::int64_t count, std::int64_t first, std::int64_t last, float* scratch, float* out,
+                  std::int64_t width) {
+  const WeightRows part = rows_of(w, first, last - first);
+  const std::int64_t n = last - first;
+  float* products = count == 1 ? out + first : scratch;
+  if (is_quantized(w.type)) {
+    ActivationsQ8 rows = x.rounded;
+    rows.order = order;
+    rows.rows = count;
+    loops.matvec_quantized(part, rows, 0, n, products);
+  } else {
     for (std::int64_t i = 0; i < count; ++i)
-      loops.matvec_float(part, x.values + order[i] * x.columns, 1, 0, n, out + i * n);
-    return;
+      loops.matvec_float(part, x.values + order[i] * x.columns, 1, 0, n, products + i * n);
   }
-  ActivationsQ8 rows = x.rounded;
-  rows.order = order;
-  rows.rows = count;
-  loops.matvec_quantized(part, rows, 0, n, out);
+  if (count == 1) return;
+  for (std::int64_t i = 0; i < count; ++i)
+    std::memcpy(out + i * width + first, products + i * n, static_cast<std::size_t>(n) * sizeof(float));
+}
+
+/// Matrices of `rows` rows end to end, cut into tasks of decode_rows: body(matrix, first, last, worker) for the rows of
+/// each.
+template <class Body>
+void for_matrix_rows(Stream& stream, std::int64_t matrices, std::int64_t rows, Body body) {
+  const std::int64_t runs = (rows + decode_rows - 1) / decode_rows;
+  stream.pool().parallel_for(matrices * runs, 1, [&](std::int64_t first, std::int64_t last, int worker) {
+    while (first < last) {
+      const std::int64_t matrix = first / runs, end = std::min(last, (matrix + 1) * runs);
+      body(matrix, first % runs * decode_rows, std::min((end - matrix * runs) * decode_rows, rows), worker);
+      first = end;
+    }
+  });
 }
 
 void few_rows(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up, ConstTensor down, ConstTensor experts,
@@ -164,50 +186,44 @@ void few_rows(Stream& stream, ConstTensor x, ConstTensor gate, ConstTensor up, C
   const InnerLoops& loops = stream.loops();
   const SortedChoices choices(reinterpret_cast<const std::int32_t*>(experts.data), floats(weights), rows, chosen,
                               gate.dim(0));
-  const std::int64_t tile_bytes = choices.most * decode_rows * 4;
+  const auto matrices = static_cast<std::int64_t>(choices.experts.size());
+  const auto scratch = [&](int worker, std::int64_t n) {
+    if (choices.most == 1) return static_cast<float*>(nullptr);
+    return reinterpret_cast<float*>(stream.scratch().of_worker(worker, choices.most * n * 4));
+  };
 
-  float* activated = reinterpret_cast<float*>(stream.scratch().shared(ScratchUse::experts_hidden, rows * inner * 4));
+  float* gates = reinterpret_cast<float*>(
+      stream.scratch().shared(ScratchUse::experts_hidden, rows * (2 * inner + hidden) * 4));  // [rows, inner]
+  float *ups = gates + rows * inner, *products = ups + rows * inner;                          // [rows, hidden]
   {
     const Activations for_gate(stream, x, gate.type, row_rounding, ScratchUse::activations);
     const Activations for_up(stream, x, up.type, row_rounding, ScratchUse::experts_input);
-    const std::int64_t runs = (inner + decode_rows - 1) / decode_rows;
-    const auto tasks = static_cast<std::int64_t>(choices.experts.size()) * runs;
-    stream.pool().parallel_for(tasks, 1, [&](std::int64_t first, std::int64_t last, int worker) {
-      float* gates = reinterpret_cast<float*>(stream.scratch().of_worker(worker, 2 * tile_bytes));
-      float* ups = gates + choices.most * decode_rows;
-      for (std::int64_t task = first; task < last; ++task) {
-        const SortedChoices::Expert& expert = choices.experts[static_cast<std::size_t>(task / runs)];
-        const std::int64_t row = task % runs * decode_rows, count = std::min(decode_rows, inner - row);
-        const std::int32_t* order = choices.tokens.data() + expert.first;
-        row_products(loops, matrix_of(gate, expert.id), for_gate, order, expert.count, row, count, gates);
-        row_products(loops, matrix_of(up, expert.id), for_up, order, expert.count, row, count, ups);
-        for (std::int64_t i = 0; i < expert.count; ++i)
-          loops.silu_multiply(gates + i * count, ups + i * count, count, activated + (expert.first + i) * inner + row);
-      }
-    });
+    for_matrix_rows(
+        stream, 2 * matrices, inner, [&](std::int64_t matrix, std::int64_t first, std::int64_t last, int worker) {
+          const SortedChoices::Expert& expert = choices.experts[static_cast<std::size_t>(matrix / 2)];
+          const bool is_gate = matrix % 2 == 0;
+          row_products(loops, matrix_of(is_gate ? gate : up, expert.id), is_gate ? for_gate : for_up,
+                       choices.tokens.data() + expert.first, expert.count, first, last, scratch(worker, last - first),
+                       (is_gate ? gates : ups) + expert.first * inner, inner);
+        });
   }
-  const Activations hidden_rows(stream, f32_view(activated, {rows, inner}), down.type, row_rounding,
+  loops.silu_multiply(gates, ups, rows * inner, gates);
+  const Activations hidden_rows(stream, f32_view(gates, {rows, inner}), down.type, row_rounding,
                                 ScratchUse::activations);
   std::vector<std::int32_t> in_order(static_cast<std::size_t>(rows));
   for (std::size_t i = 0; i < in_order.size(); ++i) in_order[i] = static_cast<std::int32_t>(i);
-  const std::int64_t runs = (hidden + decode_rows - 1) / decode_rows;
-  stream.pool().parallel_for(runs, 1, [&](std::int64_t first, std::int64_t last, int worker) {
-    float* products = reinterpret_cast<float*>(stream.scratch().of_worker(worker, tile_bytes));
-    for (std::int64_t row = first * decode_rows; row < std::min(last * decode_rows, hidden); row += decode_rows) {
-      const std::int64_t count = std::min(decode_rows, hidden - row);
-      for (std::int64_t t = 0; t < tokens; ++t)
-        std::memset(floats(out) + t * hidden + row, 0, static_cast<std::size_t>(count) * sizeof(float));
-      for (const SortedChoices::Expert& expert : choices.experts) {
-        row_products(loops, matrix_of(down, expert.id), hidden_rows, in_order.data() + expert.first, expert.count, row,
-                     count, products);
-        for (std::int64_t i = 0; i < expert.count; ++i) {
-          const auto choice = static_cast<std::size_t>(expert.first + i);
-          loops.add_scaled(products + i * count, choices.weights[choice], count,
-                           floats(out) + choices.tokens[choice] * hidden + row);
-        }
-      }
-    }
-  });
+  for_matrix_rows(
+      stream, matrices, hidden, [&](std::int64_t matrix, std::int64_t first, std::int64_t last, int worker) {
+        const SortedChoices::Expert& expert = choices.experts[static_cast<std::size_t>(matrix)];
+        row_products(loops, matrix_of(down, expert.id), hidden_rows, in_order.data() + expert.first, expert.count,
+                     first, last, scratch(worker, last - first), products + expert.first * hidden, hidden);
+      });
+  std::memset(floats(out), 0, static_cast<std::size_t>(tokens * hidden) * sizeof(float));
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const auto choice = static_cast<std::size_t>(i);
+    loops.add_scaled(products + i * hidden, choices.weights[choice], hidden,
+                     floats(out) + choices.tokens[choice] * hidden);
+  }
 }
 
 }  // namespace

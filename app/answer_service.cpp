@@ -25,6 +25,8 @@ using inference::Role;
 namespace {
 
 constexpr auto save_interval = std::chrono::milliseconds(500);
+constexpr auto batch_interval =
+    std::chrono::milliseconds(200);                       // an answer that ends before its predecessors is looked for
 constexpr std::int64_t searched_whole_bytes = 2'000'000;  // above this the full-text index chooses what is ranked
 constexpr int ranked_hits = 60;
 
@@ -71,12 +73,28 @@ class Stream : public inference::RequestObserver {
   std::string text_;
 };
 
+/// `saved`: bytes that the database has.
+void save_partial(DatabaseWriter& writer, std::int64_t answer, std::string text, std::size_t& saved) {
+  if (text.size() == saved) return;
+  saved = text.size();
+  writer.post(
+      [answer, text = std::move(text)](Database& database) { SessionStore(database).save_partial(answer, text); });
+}
+
 }  // namespace
 
 struct AnswerService::LoadedDocument {
   explicit LoadedDocument(documents::Document read) : document(std::move(read)), quotes(document) {}
   documents::Document document;
   documents::QuoteIndex quotes;
+};
+
+/// What an answer is made from.
+struct AnswerService::Prepared {
+  Loaded loaded;
+  std::vector<std::string> fingerprints;
+  Prompt prompt;
+  inference::GenerationRequest request;
 };
 
 AnswerService::AnswerService(inference::Engine& engine, DatabaseWriter& writer) : engine_(engine), writer_(writer) {}
@@ -170,58 +188,148 @@ Message AnswerService::answer(std::int64_t session, const Message& question, std
   answer.id = writer_.call([&](Database& database) { return SessionStore(database).add_message(answer); });
   if (observer.started) observer.started(question.id, answer.id);
   try {
-    generate_and_prove(answer, question, std::move(history), options, observer, stop);
+    Prepared prepared = prepare(question, std::move(history), options);
+    const auto stream = std::make_shared<Stream>(observer);
+    std::future<inference::GenerationResult> future = engine_.submit(std::move(prepared.request), stream, stop);
+    std::size_t saved = 0;
+    while (future.wait_for(save_interval) != std::future_status::ready)
+      save_partial(writer_, answer.id, stream->text(), saved);
+    answer.text = stream->text();  // what a failure in the middle leaves
+    prove(answer, question, prepared, future.get(), options.ingest_s);
   } catch (const std::exception& error) {
-    answer.state = MessageState::failed;
-    answer.problem = error.what();
-    // The first error is the one to report, even if the database is what failed.
-    try {
-      writer_.call([&](Database& database) { SessionStore(database).finish_message(answer); });
-    } catch (const std::exception&) {
-    }
+    save_failed(answer, error.what());
     throw;
   }
   writer_.call([&](Database& database) { SessionStore(database).finish_message(answer); });
   return answer;
 }
 
-void AnswerService::generate_and_prove(Message& answer, const Message& question, std::vector<Message> history,
-                                       const AskOptions& options, const AskObserver& observer, std::stop_token stop) {
-  const Loaded loaded = load(answer.session);
-  std::vector<std::string> fingerprints;
+void AnswerService::save_failed(Message& answer, const std::string& problem) {
+  answer.state = MessageState::failed;
+  answer.problem = problem;
+  // The first error is the one to report, even if the database is what failed.
+  try {
+    writer_.call([&](Database& database) { SessionStore(database).finish_message(answer); });
+  } catch (const std::exception&) {
+  }
+}
+
+std::vector<Message> AnswerService::ask_together(std::int64_t session, const std::vector<std::string>& questions,
+                                                 const AskOptions& options, const BatchObserver& observer,
+                                                 std::stop_token stop) {
+  struct Asked {
+    Message question;
+    std::optional<Prepared> prepared;
+    std::shared_ptr<Stream> stream;
+    std::future<inference::GenerationResult> future;  // not valid once it is finished
+    std::size_t saved = 0;
+  };
+  std::vector<Asked> all(questions.size());
+  std::vector<Message> answers(questions.size());
+  writer_.call([&](Database& database) {
+    SessionStore store(database);
+    for (std::size_t index = 0; index < questions.size(); ++index) {
+      Message& question = all[index].question;
+      question.session = session;
+      question.role = Role::user;
+      question.text = questions[index];
+      question.created_ms = now_ms();
+      question.id = store.add_message(question);
+      Message& answer = answers[index];
+      answer.session = session;
+      answer.parent = question.id;
+      answer.role = Role::assistant;
+      answer.state = MessageState::partial;
+      answer.created_ms = now_ms();
+      answer.id = store.add_message(answer);
+    }
+  });
+  const auto fail = [&](std::size_t index, const std::exception& error) {
+    save_failed(answers[index], error.what());
+    if (observer.finished) observer.finished(index, answers[index]);
+  };
+
+  std::vector<inference::BatchItem> items;
+  std::vector<std::size_t> submitted;
+  for (std::size_t index = 0; index < all.size(); ++index) {
+    Asked& asked = all[index];
+    try {
+      asked.prepared = prepare(asked.question, {}, options);
+    } catch (const std::exception& error) {
+      fail(index, error);
+      continue;
+    }
+    AskObserver one;
+    if (observer.reading)
+      one.reading = [index, reading = observer.reading](std::int64_t read, std::int64_t total, double seconds_left) {
+        reading(index, read, total, seconds_left);
+      };
+    if (observer.text) one.text = [index, text = observer.text](std::string_view more) { text(index, more); };
+    asked.stream = std::make_shared<Stream>(one);
+    items.push_back({std::move(asked.prepared->request), asked.stream, stop});
+    submitted.push_back(index);
+  }
+  std::vector<std::future<inference::GenerationResult>> futures = engine_.submit_batch(std::move(items));
+  for (std::size_t at = 0; at < futures.size(); ++at) all[submitted[at]].future = std::move(futures[at]);
+
+  // Answers end in any order; the wait is for whichever is first in the list.
+  while (true) {
+    bool is_waiting = false;
+    for (std::size_t index = 0; index < all.size(); ++index) {
+      Asked& asked = all[index];
+      if (!asked.future.valid()) continue;
+      const auto patience = is_waiting ? std::chrono::milliseconds(0) : batch_interval;
+      if (asked.future.wait_for(patience) != std::future_status::ready) {
+        is_waiting = true;
+        save_partial(writer_, answers[index].id, asked.stream->text(), asked.saved);
+        continue;
+      }
+      Message& answer = answers[index];
+      try {
+        answer.text = asked.stream->text();  // what a failure in the middle leaves
+        prove(answer, asked.question, *asked.prepared, asked.future.get(), index == 0 ? options.ingest_s : 0);
+        writer_.call([&](Database& database) { SessionStore(database).finish_message(answer); });
+        if (observer.finished) observer.finished(index, answer);
+      } catch (const std::exception& error) {
+        fail(index, error);
+      }
+      asked.prepared.reset();
+    }
+    if (!is_waiting) break;
+  }
+  return answers;
+}
+
+AnswerService::Prepared AnswerService::prepare(const Message& question, std::vector<Message> history,
+                                               const AskOptions& options) {
+  Prepared prepared;
+  prepared.loaded = load(question.session);
   PromptInput input;
   input.history = std::move(history);
   input.question = question;
   input.max_tokens = options.max_tokens;
-  for (const auto& document : loaded) {
+  for (const auto& document : prepared.loaded) {
     input.documents.push_back(&document->document);
-    fingerprints.push_back(document->document.fingerprint);
+    prepared.fingerprints.push_back(document->document.fingerprint);
   }
-  const auto search = [&](const std::string& text, int limit) {
-    return writer_.call([&](Database& database) { return Library(database).search(fingerprints, text, limit); });
+  input.search = [&](const std::string& text, int limit) {
+    return writer_.call(
+        [&](Database& database) { return Library(database).search(prepared.fingerprints, text, limit); });
   };
-  input.search = search;
-  const Prompt prompt = PromptBuilder(engine_).build(input);
-
-  inference::GenerationRequest request;
-  request.conversation = "session-" + std::to_string(answer.session);
-  request.segments = prompt.segments;
+  prepared.prompt = PromptBuilder(engine_).build(input);
+  inference::GenerationRequest& request = prepared.request;
+  request.conversation = "session-" + std::to_string(question.session);
+  request.segments = prepared.prompt.segments;
   request.sampling = options.sampling;
   request.stop_repetition = true;
   request.max_tokens = options.max_tokens;
-  const auto stream = std::make_shared<Stream>(observer);
-  std::future<inference::GenerationResult> future = engine_.submit(std::move(request), stream, stop);
-  std::size_t saved = 0;
-  while (future.wait_for(save_interval) != std::future_status::ready) {
-    std::string text = stream->text();
-    if (text.size() == saved) continue;
-    saved = text.size();
-    writer_.post([id = answer.id, text = std::move(text)](Database& database) {
-      SessionStore(database).save_partial(id, text);
-    });
-  }
-  answer.text = stream->text();  // what a failure in the middle leaves
-  inference::GenerationResult result = future.get();
+  return prepared;
+}
+
+void AnswerService::prove(Message& answer, const Message& question, const Prepared& prepared,
+                          inference::GenerationResult result, double ingest_s) {
+  const Loaded& loaded = prepared.loaded;
+  const Prompt& prompt = prepared.prompt;
   answer.text = std::move(result.text);
   answer.token_ids = std::move(result.token_ids);
   answer.state =
@@ -231,7 +339,7 @@ void AnswerService::generate_and_prove(Message& answer, const Message& question,
   report.finish_reason = result.finish_reason;
   report.usage = result.usage;
   report.timing = result.timing;
-  report.ingest_s = options.ingest_s;
+  report.ingest_s = ingest_s;
   report.model = engine_.describe();
   report.turns_left_out = prompt.turns_left_out;
 
@@ -259,7 +367,11 @@ void AnswerService::generate_and_prove(Message& answer, const Message& question,
     }
   }
   if (!rank_all) {
-    for (const PassageHit& hit : search(question.text, ranked_hits)) {
+    const std::vector<PassageHit> hits = writer_.call([&](Database& database) {
+      return Library(database).search(prepared.fingerprints, question.text, ranked_hits);
+    });
+    const std::vector<std::string>& fingerprints = prepared.fingerprints;
+    for (const PassageHit& hit : hits) {
       const auto found = std::find(fingerprints.begin(), fingerprints.end(), hit.fingerprint);
       if (found == fingerprints.end()) continue;
       in_documents.push_back({static_cast<int>(found - fingerprints.begin()), hit.page, hit.start, hit.text});

@@ -28,6 +28,15 @@ struct AskObserver {
   std::function<void(std::string_view text)> text;
 };
 
+/// As AskObserver, for the questions of a batch, by their places in it.
+struct BatchObserver {
+  std::function<void(std::size_t index, std::int64_t read, std::int64_t total, double seconds_left)> reading;
+  std::function<void(std::size_t index, std::string_view text)> text;
+  /// The answer is saved: complete, stopped or failed. Called on the thread that asks, in the order of the answers'
+  /// ends; no more text of this question comes.
+  std::function<void(std::size_t index, const Message& answer)> finished;
+};
+
 /// One thread at a time. Saves the question before it is asked, the partial answer at least every second, and the
 /// finished answer with its citations. Throws lectern::Error or DatabaseError after having saved the message as failed.
 class AnswerService {
@@ -39,6 +48,12 @@ class AnswerService {
   /// others).
   Message ask(std::int64_t session, const std::string& question, std::int64_t parent, const AskOptions& options,
               const AskObserver& observer, std::stop_token stop);
+  /// Asks all of them as first messages beside each other, together: the engine reads the documents once and writes
+  /// several answers at a time, each the same as if it were asked alone. All questions are saved before they are asked.
+  /// Returns the answers in the order of the questions; one that fails says why in `problem` and does not stop the
+  /// others. `options.ingest_s` goes with the first.
+  std::vector<Message> ask_together(std::int64_t session, const std::vector<std::string>& questions,
+                                    const AskOptions& options, const BatchObserver& observer, std::stop_token stop);
   /// Answers the question of `answer` again, as a branch beside it.
   Message regenerate(std::int64_t session, std::int64_t answer, const AskOptions& options, const AskObserver& observer,
                      std::stop_token stop);
@@ -47,14 +62,16 @@ class AnswerService {
 
  private:
   struct LoadedDocument;
-  struct Request;
+  struct Prepared;
   using Loaded = std::vector<std::shared_ptr<const LoadedDocument>>;
   Loaded load(std::int64_t session);
   std::int64_t tokens_of(const LoadedDocument& document);
   Message answer(std::int64_t session, const Message& question, std::vector<Message> history, const AskOptions& options,
                  const AskObserver& observer, std::stop_token stop);
-  void generate_and_prove(Message& answer, const Message& question, std::vector<Message> history,
-                          const AskOptions& options, const AskObserver& observer, std::stop_token stop);
+  Prepared prepare(const Message& question, std::vector<Message> history, const AskOptions& options);
+  void save_failed(Message& answer, const std::string& problem);
+  void prove(Message& answer, const Message& question, const Prepared& prepared, inference::GenerationResult result,
+             double ingest_s);
 
   inference::Engine& engine_;
   DatabaseWriter& writer_;

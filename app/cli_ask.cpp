@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <istream>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <sstream>
@@ -133,6 +134,94 @@ void print_answer(const Message& answer, bool json, const CliStreams& streams) {
   }
 }
 
+std::string reading_line(std::int64_t read, std::int64_t total, double seconds_left) {
+  return "reading " + with_thousands(read) + " of " + with_thousands(total) + " tokens" + time_left(seconds_left);
+}
+
+/// Answers that are written at the same time, printed one after another in the order of the questions: the text of the
+/// first unfinished one as it comes, the others when their turn does.
+class AnswersInOrder {
+ public:
+  AnswersInOrder(const std::vector<std::string>& questions, bool json, const CliStreams& streams)
+      : questions_(questions), json_(json), streams_(streams), progress_(streams), answers_(questions.size()) {}
+
+  void reading(std::int64_t read, std::int64_t total, double seconds_left) {
+    const std::scoped_lock lock(mutex_);
+    if (!has_text_) progress_.show(reading_line(read, total, seconds_left));
+  }
+  void text(std::size_t index, std::string_view more) {
+    const std::scoped_lock lock(mutex_);
+    has_text_ = true;
+    progress_.clear();
+    answers_[index].waiting += more;
+    show();
+  }
+  void finished(std::size_t index, const Message& answer) {
+    const std::scoped_lock lock(mutex_);
+    progress_.clear();
+    answers_[index].message = answer;
+    show();
+  }
+  std::size_t failed() const { return failed_; }
+
+ private:
+  struct Answer {
+    std::string waiting;  // text not printed yet
+    bool is_begun = false;
+    std::optional<Message> message;  // once it is finished
+  };
+
+  /// Prints all that can be printed now.
+  void show() {
+    for (; at_ < answers_.size(); ++at_) {
+      Answer& answer = answers_[at_];
+      const bool has_failed = answer.message && answer.message->state == MessageState::failed;
+      const bool is_empty = answer.message && answer.message->text.empty() && answer.waiting.empty();
+      // Of what was stopped before it began there is nothing to show.
+      const bool is_shown = !(is_empty && answer.message->state == MessageState::stopped);
+      if (!json_ && is_shown && !answer.is_begun && (answer.message || !answer.waiting.empty())) {
+        streams_.out << "> " << plain_for_terminal(questions_[at_]) << "\n\n";
+        answer.is_begun = true;
+      }
+      if (!json_ && !answer.waiting.empty()) {
+        streams_.out << plain_for_terminal(answer.waiting) << std::flush;
+        answer.waiting.clear();
+      }
+      if (!answer.message) return;
+      if (has_failed) {
+        ++failed_;
+        streams_.err << "lectern-cli: " << plain_for_terminal(answer.message->problem) << std::endl;
+      } else if (is_shown) {
+        print_answer(*answer.message, json_, streams_);
+        if (!json_) streams_.out << '\n';
+      }
+    }
+  }
+
+  const std::vector<std::string>& questions_;
+  const bool json_;
+  const CliStreams& streams_;
+  std::mutex mutex_;
+  ProgressLine progress_;
+  bool has_text_ = false;
+  std::vector<Answer> answers_;
+  std::size_t at_ = 0, failed_ = 0;
+};
+
+/// Returns how many failed.
+std::size_t ask_together(AnswerService& service, std::int64_t session, const std::vector<std::string>& questions,
+                         const AskOptions& options, bool json, const CliStreams& streams, std::stop_token stop) {
+  AnswersInOrder answers(questions, json, streams);
+  BatchObserver observer;
+  observer.reading = [&](std::size_t, std::int64_t read, std::int64_t total, double seconds_left) {
+    answers.reading(read, total, seconds_left);
+  };
+  observer.text = [&](std::size_t index, std::string_view text) { answers.text(index, text); };
+  observer.finished = [&](std::size_t index, const Message& answer) { answers.finished(index, answer); };
+  (void)service.ask_together(session, questions, options, observer, stop);
+  return answers.failed();
+}
+
 }  // namespace
 
 std::unique_ptr<inference::Engine> open_engine(const std::string& model, const Settings& settings,
@@ -206,21 +295,24 @@ int ask(const Arguments& given, const CliStreams& streams, std::stop_token stop)
   std::size_t failed = 0;
   std::optional<AnswerService> service;
   if (engine) service.emplace(*engine, writer);
+  const bool follows_up = arguments.has("--follow-up");
+  const bool together = file && !follows_up && questions.size() > 1;
+  if (together && service && !stop.stop_requested())
+    failed = ask_together(*service, session.id, questions, options, json, streams, stop);
   for (const std::string& question : questions) {
-    if (stop.stop_requested()) break;
+    if (together || stop.stop_requested()) break;
     if (!json && questions.size() > 1) streams.out << "> " << plain_for_terminal(question) << "\n\n";
     ProgressLine progress(streams);
     AskObserver observer;
     observer.reading = [&](std::int64_t read, std::int64_t total, double seconds_left) {
-      progress.show("reading " + with_thousands(read) + " of " + with_thousands(total) + " tokens" +
-                    time_left(seconds_left));
+      progress.show(reading_line(read, total, seconds_left));
     };
     observer.text = [&](std::string_view text) {
       progress.clear();
       if (!json) streams.out << plain_for_terminal(text) << std::flush;
     };
     try {
-      const std::int64_t parent = file && !arguments.has("--follow-up") ? -1 : 0;
+      const std::int64_t parent = file && !follows_up ? -1 : 0;
       const Message answer = service->ask(session.id, question, parent, options, observer, stop);
       progress.clear();
       print_answer(answer, json, streams);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <mutex>
 
 #include "app/library.h"
 #include "app/session_store.h"
@@ -124,6 +125,65 @@ TEST_F(AnswerServiceTest, BeginsAnewBelowZero) {
   EXPECT_EQ(engine_.requests[1].segments.size(), engine_.requests[0].segments.size());
   EXPECT_EQ(stored(second.parent)->parent, 0);
   EXPECT_EQ(branch().size(), 2U);
+}
+
+TEST_F(AnswerServiceTest, AsksSeveralQuestionsTogetherAsFirstMessages) {
+  engine_.answer = "The agreement is governed by the laws of the Republic of Austria.";
+  const std::vector<std::string> questions = {"Which law?", "When is an invoice due?", "Who pays?"};
+  std::vector<std::string> streamed(3);
+  std::vector<Message> finished(3);
+  std::mutex mutex;
+  BatchObserver observer;
+  observer.text = [&](std::size_t index, std::string_view text) {
+    const std::scoped_lock lock(mutex);
+    streamed[index] += text;
+  };
+  observer.finished = [&](std::size_t index, const Message& answer) { finished[index] = answer; };
+  AskOptions options;
+  options.ingest_s = 2;
+  const std::vector<Message> answers =
+      service().ask_together(session_, questions, options, observer, stop_.get_token());
+  ASSERT_EQ(answers.size(), 3U);
+  ASSERT_EQ(engine_.requests.size(), 3U);
+  for (std::size_t at = 0; at < 3; ++at) {
+    EXPECT_TRUE(engine_.requests[at].segments.back().text.ends_with(questions[at]));
+    EXPECT_EQ(streamed[at], engine_.answer);
+    EXPECT_EQ(finished[at].id, answers[at].id);
+    EXPECT_EQ(answers[at].text, engine_.answer);
+    EXPECT_EQ(answers[at].state, MessageState::complete);
+    ASSERT_TRUE(answers[at].report);
+    EXPECT_EQ(answers[at].report->ingest_s, at == 0 ? 2 : 0);
+    EXPECT_FALSE(answers[at].citations.empty());
+    const std::optional<Message> question = stored(answers[at].parent);
+    ASSERT_TRUE(question);
+    EXPECT_EQ(question->parent, 0);
+    EXPECT_EQ(question->text, questions[at]);
+    EXPECT_EQ(stored(answers[at].id)->state, MessageState::complete);
+  }
+  EXPECT_EQ(branch().size(), 2U);
+}
+
+TEST_F(AnswerServiceTest, SavesWhatFailsInABatchAndWhatIsStopped) {
+  engine_.answer = "one two three four";
+  engine_.fails_with = "device: it stopped working; start the program again";
+  for (const Message& answer : service().ask_together(session_, {"One?", "Two?"}, {}, {}, stop_.get_token())) {
+    EXPECT_EQ(answer.state, MessageState::failed);
+    EXPECT_EQ(answer.problem, engine_.fails_with);
+    EXPECT_EQ(stored(answer.id)->text, "one two three ");
+  }
+  engine_.fails_with.clear();
+  engine_.pause = std::chrono::milliseconds(20);
+  BatchObserver observer;
+  observer.text = [&](std::size_t index, std::string_view) {
+    if (index == 0) stop_.request_stop();
+  };
+  const std::vector<Message> answers =
+      service().ask_together(session_, {"One?", "Two?"}, {}, observer, stop_.get_token());
+  for (const Message& answer : answers) EXPECT_EQ(stored(answer.id)->state, MessageState::stopped);
+  EXPECT_EQ(answers[0].text, "one ");
+  engine_.window = 20;
+  for (const Message& answer : service().ask_together(session_, {"One?", "Two?"}, {}, {}, {}))
+    EXPECT_EQ(stored(answer.id)->state, MessageState::failed);
 }
 
 TEST_F(AnswerServiceTest, RegeneratesAsABranchBesideTheOldAnswer) {

@@ -235,6 +235,75 @@ TEST_F(CliModelTest, ReadsOnlyWhatIsNewInAFollowUp) {
   EXPECT_EQ(std::count(separate.output.begin(), separate.output.end(), '\n'), 2);
 }
 
+/// A random model that is there without a download: its answers say nothing, but they are the same every time.
+std::string tiny_model() {
+  return std::string(LECTERN_SOURCE_DIR) + "/tests/data/models/qwen3next-base.gguf";
+}
+
+TEST_F(CliTest, AnswersTheQuestionsOfAFileTogetherAndInOrder) {
+  const std::string document = write("agreement.txt", agreement);
+  std::vector<std::string> lines;
+  std::string text;
+  for (int index = 0; index < 20; ++index) {
+    lines.push_back("What about " + std::to_string(index * 37 % 101) +
+                    (index % 2 == 0 ? "?" : " and who pays it then?"));
+    text += lines.back() + "\n";
+  }
+  const std::string questions = write("questions.txt", text);
+  const ProcessResult together = run({"ask", "--json", "--model", tiny_model(), "--session", "together", "--max-tokens",
+                                      "12", "--questions", questions, document});
+  ASSERT_EQ(together.exit_code, 0) << together.errors;
+  std::istringstream out(together.output);
+  std::size_t answers = 0;
+  std::vector<std::string> texts;
+  for (std::string line; std::getline(out, line); ++answers) {
+    const Json json = Json::parse(line);
+    texts.push_back(json.at("answer"));
+    const Json& usage = json.at("usage");
+    const auto count = [&](const char* key) { return usage.at(key).get<std::int64_t>(); };
+    EXPECT_EQ(count("prompt_tokens"), count("reused_tokens") + count("loaded_tokens") + count("computed_tokens"));
+    EXPECT_EQ(count("reused_tokens") == 0, answers == 0) << "the first one carries the reading";
+  }
+  EXPECT_EQ(answers, lines.size());
+  const Json messages = Json::parse(run({"sessions", "show", "together", "--json"}).output);
+  ASSERT_EQ(messages.size(), 2 * lines.size());
+  for (std::size_t at = 0; at < lines.size(); ++at) {
+    EXPECT_EQ(messages[2 * at].at("text"), lines[at]);
+    EXPECT_EQ(messages[2 * at].at("parent"), messages[0].at("parent")) << "they are branches beside each other";
+    EXPECT_EQ(messages[2 * at + 1].at("text"), texts.at(at));
+  }
+  for (const std::size_t at : {std::size_t{0}, std::size_t{7}, lines.size() - 1}) {
+    const ProcessResult alone =
+        run({"ask", "--json", "--model", tiny_model(), "--max-tokens", "12", document, lines[at]});
+    ASSERT_EQ(alone.exit_code, 0) << alone.errors;
+    EXPECT_EQ(Json::parse(alone.output).at("answer"), texts.at(at)) << lines[at];
+  }
+  const ProcessResult plain =
+      run({"ask", "--model", tiny_model(), "--max-tokens", "12", "--questions", questions, document});
+  ASSERT_EQ(plain.exit_code, 0) << plain.errors;
+  std::size_t place = 0;
+  for (const std::string& line : lines) {
+    place = plain.output.find("> " + line + "\n", place);
+    ASSERT_NE(place, std::string::npos) << line;
+  }
+}
+
+TEST_F(CliTest, StopsABatchOnCtrlCAndKeepsWhatWasWritten) {
+  const std::string questions = write("questions.txt", "Tell a long story.\nTell another one.\nAnd one more.\n");
+  RunningProcess asking(
+      {program("lectern-cli"), "ask", "--model", tiny_model(), "--session", "stopped", "--max-tokens", "3000",
+       "--temperature", "1.5", "--seed", "7", "--questions", questions, write("agreement.txt", agreement)},
+      folder_.environment());
+  asking.read_output(60, 60);
+  asking.send_signal(SIGINT);
+  EXPECT_EQ(asking.wait(), 128 + SIGINT) << asking.errors();
+  EXPECT_NE(asking.errors().find("stopped"), std::string::npos);
+  const Json messages = Json::parse(run({"sessions", "show", "stopped", "--json"}).output);
+  ASSERT_EQ(messages.size(), 6U);
+  for (const std::size_t at : {1U, 3U, 5U}) EXPECT_EQ(messages[at].at("state"), "stopped");
+  EXPECT_FALSE(messages[1].at("text").get<std::string>().empty());
+}
+
 TEST_F(CliModelTest, KeepsThePartialAnswerWhenItIsKilled) {
   const std::string document = write("agreement.txt", agreement);
   std::string streamed;

@@ -358,7 +358,7 @@ TEST(ContextCampaign, AHundredThousandFaultsAndNoWrongRead) {
   std::vector<Chain> chains;
   for (int number = 0; number < 12; ++number) {
     std::vector<samples::SampleSegment> segments{segment("system", 20, number % 2)};
-    segments.push_back(segment("d" + std::to_string(number), 30 + number * 29, number));
+    segments.push_back(segment(samples::document(number), 30 + number * 29, number));
     if (number % 3 == 0) segments.push_back(segment("q", 5, number));
     chains.emplace_back(samples::identity(), segments);
     if (number % 4 == 1) chains.back().cut(33, StatePlace::progress);
@@ -417,7 +417,7 @@ TEST(ContextCampaign, AHundredThousandFaultsAndNoWrongRead) {
           files.kill_after(1 + pick(60));
           samples::save(*disk, memory, chain);
           disk->flush();
-          if (pick(3) == 0) disk->clear_document("d" + std::to_string(pick(12)));
+          if (pick(3) == 0) disk->clear_document(samples::document(pick(12)));
           wrong += samples::read_back(*disk, memory, chain).wrong;
           disk.reset();
           if (pick(2) == 0) {

@@ -40,7 +40,7 @@ TEST_P(ExtentFile, ComesBackWhereverItBeginsAndEnds) {
     for (int size : sizes) {
       seed += size + 1;
       segments.push_back(
-          samples::segment("d" + std::to_string(seed), size, seed, seed % 3 == 0 ? RowKind::decode : RowKind::prefill));
+          samples::segment(samples::document(seed), size, seed, seed % 3 == 0 ? RowKind::decode : RowKind::prefill));
     }
     const Chain chain(samples::identity(), segments);
     samples::save(disk, memory, chain);

@@ -42,6 +42,12 @@ inline ReadingIdentity identity(const std::string& build = "build") {
   return {"model", "settings", build};
 }
 
+inline std::string document(std::int64_t number) {
+  std::string name = std::to_string(number);  // g++ 12 takes "d" + std::to_string() for an overlapping copy
+  name.insert(name.begin(), 'd');
+  return name;
+}
+
 struct SampleSegment {
   std::string id;
   std::vector<TokenId> tokens;

@@ -44,23 +44,24 @@ ForkBenchResult bench_forks(const Model& model, const ForkBenchRequest& asked) {
 
   PromptChain text;
   if (asked.depth > 0) {
-    text.segments.push_back({some_tokens(asked.depth, model.usable_tokens(), 1), RowKind::prefill});
-    text.labels.push_back({SegmentLabel::Kind::document, "text", true});
+    text.segments.push_back({some_tokens(asked.depth, model.usable_tokens(), 1), RowKind::prefill, "text"});
+    text.labels.push_back({SegmentLabel::Kind::document, true});
     run.restart_at(asked.depth);
   }
   const std::vector<float> hidden(static_cast<std::size_t>(model.config().hidden), 0.5F);
   const auto keep_text = [&] {
     store.clear();
-    sequence.kv = KvSequence(pool);
+    sequence.restart(pool);
     if (asked.depth > 0)
       store.publish(text.segments, asked.depth, run.sequence().kv.pages(),
-                    snapshot_of(run.sequence(), hidden, RowKind::prefill));
+                    snapshot_of(run.sequence(), hidden, RowKind::prefill), StatePlace::document_end);
   };
   const auto chain_of = [&](std::int64_t question) {
     PromptChain chain = text;
     chain.segments.push_back(
-        {some_tokens(asked.prompt, model.usable_tokens(), static_cast<std::uint64_t>(question) + 2), RowKind::prefill});
-    chain.labels.push_back({SegmentLabel::Kind::message, "question", true});
+        {some_tokens(asked.prompt, model.usable_tokens(), static_cast<std::uint64_t>(question) + 2), RowKind::prefill,
+         "question"});
+    chain.labels.push_back({SegmentLabel::Kind::message, true});
     return chain;
   };
   const auto request_of = [&] {

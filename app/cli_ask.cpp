@@ -15,6 +15,7 @@
 #include "app/coverage.h"
 #include "app/database_writer.h"
 #include "app/ingest.h"
+#include "app/kept_readings.h"
 #include "app/library.h"
 #include "app/model_store.h"
 #include "app/paths.h"
@@ -234,6 +235,7 @@ std::unique_ptr<inference::Engine> open_engine(const std::string& model, const S
   } else if (settings.window_tokens > 0) {
     options.window = settings.window_tokens;
   }
+  keep_readings(settings, options);
   return inference::open_local_engine(options);
 }
 
@@ -330,6 +332,37 @@ int ask(const Arguments& given, const CliStreams& streams, std::stop_token stop)
   return failed > 0 && failed == questions.size() ? 1 : 0;
 }
 
+/// The model reads the documents, so that the first question finds them kept. Without a model the text alone is there.
+void read_into_context(DatabaseWriter& writer, std::int64_t session, const std::string& model,
+                       const CliStreams& streams, std::stop_token stop) {
+  const LoadedSettings settings = load_settings(settings_file());
+  if (settings.settings.kept_gigabytes == 0) return;
+  std::unique_ptr<inference::Engine> engine;
+  try {
+    engine = open_engine(model, settings.settings, std::nullopt);
+  } catch (const std::exception& error) {
+    if (!model.empty()) throw;
+    streams.err << plain_for_terminal(error.what()) << "; the model will read with the first question" << std::endl;
+    return;
+  }
+  ProgressLine progress(streams);
+  AskObserver observer;
+  observer.reading = [&](std::int64_t read, std::int64_t total, double seconds_left) {
+    progress.show(reading_line(read, total, seconds_left));
+  };
+  const AnswerReport report = AnswerService(*engine, writer).read(session, observer, stop);
+  progress.clear();
+  const inference::Usage& usage = report.usage;
+  if (usage.prompt_tokens == 0) {
+    streams.out << "the documents do not fit in the window of " << with_thousands(report.model.window)
+                << " tokens: passages will be chosen for each question\n";
+  } else {
+    streams.out << with_thousands(usage.reused_tokens + usage.loaded_tokens + usage.computed_tokens) << " of "
+                << with_thousands(usage.prompt_tokens) << " tokens are kept, " << with_thousands(usage.computed_tokens)
+                << " of them read now\n";
+  }
+}
+
 int read(const Arguments& given, const CliStreams& streams, std::stop_token stop) {
   const CliArguments arguments("read", given, {{}, {"--session", "--password", "--model"}});
   if (arguments.operands().empty())
@@ -357,6 +390,8 @@ int read(const Arguments& given, const CliStreams& streams, std::stop_token stop
     if (row.pages_without_text > 0) streams.out << ", " << with_thousands(row.pages_without_text) << " without text";
     streams.out << '\n';
   }
+  if (!stop.stop_requested())
+    read_into_context(writer, session.id, arguments.value("--model").value_or(""), streams, stop);
   if (stop.stop_requested())
     streams.err << "lectern-cli: stopped: what was read is kept in session " << session.id << std::endl;
   return 0;

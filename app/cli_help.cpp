@@ -15,7 +15,7 @@ const char* const overview =
     "  sessions   list | show ID | search TEXT | export ID --format md|html|json | delete ID\n"
     "  extract    [--json] PATH                   text by page with boxes and anchors\n"
     "  model      list | fetch [NAME] | inspect FILE | synthesize\n"
-    "  cache      stats | verify | clear\n";
+    "  cache      stats | verify | clear [DOCUMENT]\n";
 
 const std::map<std::string, std::string>& texts() {
   static const std::map<std::string, std::string> table = {
@@ -66,8 +66,14 @@ const std::map<std::string, std::string>& texts() {
        "  --tokenizer FILE    of a GGUF file, a folder or a tokenizer.json; else bytes and a few merges\n"
        "  --threads N         to compute with\n"},
       {"cache",
-       "lectern-cli cache stats | verify | clear\n"
-       "Kept readings on disk. This version keeps readings in memory only, while the program runs.\n"},
+       "lectern-cli cache stats [--json]     how much is kept on the disk, and of how much it may be\n"
+       "lectern-cli cache verify [--json]    reads all of it back and names what is damaged\n"
+       "lectern-cli cache clear [DOCUMENT]   forgets everything, or all that was computed with this document in the\n"
+       "                                     context (a path, a name or a fingerprint)\n"
+       "\n"
+       "What was read is kept, so that a later question, also after a restart, computes only its own tokens. The\n"
+       "documents, questions and answers themselves lie in the library and stay. `kept_gigabytes` in settings.json\n"
+       "bounds it; 0 keeps nothing on the disk.\n"},
   };
   return table;
 }

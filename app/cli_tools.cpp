@@ -1,4 +1,4 @@
-// extract, model list and fetch, cache
+// extract, model list and fetch
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <ostream>
@@ -87,43 +87,6 @@ int model(const Arguments& given, const CliStreams& streams, std::stop_token sto
     return 0;
   }
   throw CliUsageError("model: use list, fetch [NAME], inspect FILE or synthesize");
-}
-
-int cache(const Arguments& given, const CliStreams& streams) {
-  const CliArguments arguments("cache", given, {{"--json"}, {}});
-  const std::vector<std::string>& operands = arguments.operands();
-  const std::string action = operands.empty() ? "" : operands[0];
-  if ((action != "stats" && action != "verify" && action != "clear") ||
-      operands.size() > (action == "clear" ? 2U : 1U)) {
-    throw CliUsageError("cache: use stats, verify or clear");
-  }
-  const std::filesystem::path folder = std::filesystem::path(cache_folder()) / "context";
-  std::int64_t files = 0, bytes = 0;
-  std::error_code problem;
-  for (auto entry = std::filesystem::recursive_directory_iterator(folder, problem);
-       !problem && entry != std::filesystem::recursive_directory_iterator(); entry.increment(problem)) {
-    std::error_code ignored;
-    if (!entry->is_regular_file(ignored) || entry->is_symlink(ignored)) continue;
-    ++files;
-    bytes += static_cast<std::int64_t>(entry->file_size(ignored));
-  }
-  if (action == "clear") {
-    std::filesystem::remove_all(folder, problem);
-    if (problem) throw CliError(folder.string() + ": it cannot be removed: " + problem.message());
-    streams.out << "removed " << files << " files, " << with_thousands(bytes) << " bytes from " << folder.string()
-                << '\n';
-    streams.err << "this version keeps readings in memory only, while a program runs; nothing of that is on the disk"
-                << std::endl;
-    return 0;
-  }
-  if (arguments.has("--json")) {
-    streams.out << nlohmann::ordered_json{{"folder", folder.string()}, {"files", files}, {"bytes", bytes}}.dump()
-                << '\n';
-  } else {
-    streams.out << folder.string() << ": " << files << " files, " << with_thousands(bytes) << " bytes\n";
-    streams.err << "this version keeps readings in memory only, while a program runs" << std::endl;
-  }
-  return 0;
 }
 
 }  // namespace lectern::app::cli

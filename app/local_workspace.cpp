@@ -12,6 +12,7 @@
 #include "app/conversation_export.h"
 #include "app/database_writer.h"
 #include "app/ingest_host.h"
+#include "app/kept_readings.h"
 #include "app/library.h"
 #include "app/model_store.h"
 #include "app/page_host.h"
@@ -38,6 +39,7 @@ EngineOpener local_opener(const std::string& settings_path) {
     options.file = file;
     options.threads = settings.threads;
     if (settings.window_tokens > 0) options.window = settings.window_tokens;
+    keep_readings(settings, options);
     return std::shared_ptr<inference::Engine>(inference::open_local_engine(options));
   };
 }

@@ -102,6 +102,7 @@ void visit(Visitor& visitor, Values& settings) {
   visitor.theme("theme", settings.theme);
   visitor.text("language", settings.language);
   visitor.integer("max_tokens", settings.max_tokens, 1, std::int64_t{1} << 30);
+  visitor.integer("kept_gigabytes", settings.kept_gigabytes, -1, 1'000'000);
   visitor.real("temperature", settings.sampling.temperature, 0, 10);
   visitor.integer("top_k", settings.sampling.top_k, 0, 1'000'000);
   visitor.real("top_p", settings.sampling.top_p, 0, 1);

@@ -18,6 +18,8 @@ struct Settings {
   std::string language;  // "en", "zh_CN"; empty: the system's
   inference::SamplingOptions sampling;
   std::int64_t max_tokens = 512;
+  /// Disk for kept readings; below 0: 50 GB or a tenth of what is free, whichever is less; 0: none are kept there.
+  std::int64_t kept_gigabytes = -1;
 };
 
 struct LoadedSettings {

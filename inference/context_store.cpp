@@ -545,7 +545,7 @@ void ContextStore::clear() {
 void ContextStore::clear_document(std::string_view id) {
   std::vector<Node*> found{};
   const std::function<void(Node&)> visit = [&](Node& node) {
-    if (node.id == id)
+    if (node.id.starts_with(id) && (node.id.size() == id.size() || node.id[id.size()] == '#'))
       found.push_back(&node);
     else
       for (const auto& child : node.children) visit(*child);

@@ -86,7 +86,7 @@ class ContextStore {
   bool evict_one();
   /// Forgets what is in memory.
   void clear();
-  /// The same for chains that contain a segment of this id, from that segment on.
+  /// The same for chains that contain a segment of this id (or "ID#…": passages of it), from that segment on.
   void clear_document(std::string_view id);
   ContextStoreStats stats() const;
 

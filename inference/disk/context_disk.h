@@ -56,7 +56,8 @@ class ContextDisk : public ExtentStore, public ReadingLog {
   /// Waits until all that was saved is on the disk or has failed.
   void flush();
 
-  /// Forgets everything of all identities, or all that was computed with this document in the context, whoever kept it.
+  /// Forgets everything of all identities, or all that was computed with this document (or passages of it, "ID#…") in
+  /// the context, whoever kept it.
   /// What was saved before and is still on its way, here or in another process, is dropped. Gives the number of bytes
   /// that were freed.
   std::int64_t clear();

@@ -163,10 +163,20 @@ std::vector<ExtentRow> ContextIndex::leaves() {
   return rows_of(statement);
 }
 
+// A document itself, or passages of it, whose id goes on behind a '#' (the character before '$').
+#define IS_DOCUMENT "(document = ? OR (document >= ? AND document < ?))"
+
+namespace {
+Statement& bind_document(Statement& statement, std::string_view id) {
+  const std::string text(id);
+  return statement.text(text).text(text + "#").text(text + "$");
+}
+}  // namespace
+
 std::vector<ExtentRow> ContextIndex::with_document(std::string_view id) {
   Statement statement(connection_, "SELECT " EXTENT_COLUMNS
-                                   " FROM extents WHERE id IN (SELECT extent FROM documents WHERE document = ?)");
-  statement.text(id);
+                                   " FROM extents WHERE id IN (SELECT extent FROM documents WHERE " IS_DOCUMENT ")");
+  bind_document(statement, id);
   return rows_of(statement);
 }
 
@@ -346,11 +356,12 @@ void ContextIndex::forget_readings() {
 }
 
 void ContextIndex::forget_readings_of(std::string_view document) {
-  Statement(connection_,
-            "DELETE FROM contents WHERE content IN (SELECT content FROM conversation_documents WHERE document = ?)")
-      .text(document)
-      .run();
-  Statement(connection_, "DELETE FROM conversation_documents WHERE document = ?").text(document).run();
+  Statement contents(connection_,
+                     "DELETE FROM contents WHERE content IN "
+                     "(SELECT content FROM conversation_documents WHERE " IS_DOCUMENT ")");
+  bind_document(contents, document).run();
+  Statement documents(connection_, "DELETE FROM conversation_documents WHERE " IS_DOCUMENT);
+  bind_document(documents, document).run();
 }
 
 void ContextIndex::empty_log() {

@@ -30,9 +30,10 @@ constexpr std::size_t most_snapshots = 64;  // per piece of a pass
 bool is_finite(ConstTensor x) {
   const auto* values = reinterpret_cast<const std::uint32_t*>(x.data);
   const std::int64_t count = x.elements();
-  std::uint32_t worst = 0;  // all exponent bits set: NaN or infinity
-  for (std::int64_t index = 0; index < count; ++index) worst = std::max(worst, values[index] & 0x7F800000U);
-  return worst != 0x7F800000U;
+  std::uint32_t found = 0;  // all exponent bits set: NaN or infinity
+  for (std::int64_t index = 0; index < count; ++index)
+    found |= static_cast<std::uint32_t>((values[index] & 0x7F800000U) == 0x7F800000U);
+  return found == 0;
 }
 
 std::int64_t workspace(const ModelConfig& config, std::int64_t rows) {

@@ -240,6 +240,11 @@ inline I32 kept_apart(I32 x) {
   asm("" : "+v"(x));
   return x;
 }
+/// x, loaded once.
+inline F32 in_register(F32 x) {
+  asm("" : "+v"(x));
+  return x;
+}
 inline I32 add_i16(I32 a, I32 b) {
   return kept_apart(_mm512_add_epi16(a, b));
 }

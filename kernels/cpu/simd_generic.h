@@ -230,6 +230,10 @@ inline I32 multiply_i16(I32 x, I32 y) {
 inline I32 kept_apart(I32 x) {
   return x;
 }
+/// x, loaded once.
+inline F32 in_register(F32 x) {
+  return x;
+}
 inline I32 add_i16(I32 x, I32 y) {
   typedef int16_t Words __attribute__((vector_size(16)));
   return reinterpret_cast<I32>(reinterpret_cast<Words>(x) + reinterpret_cast<Words>(y));

@@ -288,6 +288,83 @@ TEST_F(CliTest, AnswersTheQuestionsOfAFileTogetherAndInOrder) {
   }
 }
 
+TEST_F(CliTest, KeepsReadingsOnTheDiskForTheNextProcess) {
+  std::string text = agreement;
+  for (int index = 0; index < 40; ++index) text += "Clause " + std::to_string(index) + " stays as it is.\n";
+  const std::string document = write("agreement.txt", text);
+  const auto usage = [&](const std::string& question) {
+    const ProcessResult result =
+        run({"ask", "--json", "--model", tiny_model(), "--max-tokens", "4", document, question});
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    return Json::parse(result.output).at("usage");
+  };
+  const ProcessResult read = run({"read", "--model", tiny_model(), document});
+  ASSERT_EQ(read.exit_code, 0) << read.errors;
+  EXPECT_NE(read.output.find("tokens are kept"), std::string::npos) << read.output;
+  const Json first = usage("When is an invoice due?");
+  EXPECT_EQ(first.at("miss_reasons"), Json::array());
+  EXPECT_GT(first.at("loaded_tokens"), 1000);
+  EXPECT_LT(first.at("computed_tokens"), 100) << "the question alone";
+  const Json second = usage("Which law governs it?");
+  EXPECT_GE(second.at("loaded_tokens"), first.at("loaded_tokens"));
+  EXPECT_LT(second.at("computed_tokens"), 100);
+
+  const Json stats = Json::parse(run({"cache", "stats", "--json"}).output);
+  EXPECT_GT(stats.at("tokens"), 1000);
+  EXPECT_EQ(stats.at("problem"), "");
+  EXPECT_EQ(run({"cache", "verify"}).exit_code, 0);
+  const std::string folder = stats.at("folder");
+  for (const auto& entry : std::filesystem::directory_iterator(folder + "/extents")) {
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(entry.file_size() / 2));
+    file.put('x').put('y');
+  }
+  const ProcessResult damaged = run({"cache", "verify"});
+  EXPECT_EQ(damaged.exit_code, 1);
+  EXPECT_NE(damaged.errors.find(".extent"), std::string::npos) << damaged.errors;
+  const Json after = usage("Which law governs it?");
+  EXPECT_EQ(after.at("miss_reasons"), Json::array({"damaged"}));
+
+  EXPECT_EQ(run({"cache", "clear", "no such document"}).exit_code, 1);
+  EXPECT_EQ(run({"cache", "clear", document}).exit_code, 0);
+  const Json cleared = usage("Which law governs it?");
+  EXPECT_EQ(cleared.at("miss_reasons"), Json::array({"cleared"}));
+  EXPECT_EQ(run({"cache", "clear"}).exit_code, 0);
+  EXPECT_EQ(Json::parse(run({"cache", "stats", "--json"}).output).at("bytes"), 0);
+  write("config/lectern/settings.json", R"({"kept_gigabytes": 0})");
+  EXPECT_EQ(usage("Which law governs it?").at("miss_reasons"), Json::array({"first_read"}));
+  EXPECT_EQ(Json::parse(run({"cache", "stats", "--json"}).output).at("bytes"), 0);
+}
+
+TEST_F(CliTest, GoesOnWithAReadingThatWasKilled) {
+  std::string text;
+  for (int index = 0; index < 1400; ++index) text += "Clause " + std::to_string(index) + " stays.\n";
+  const std::string document = write("long.txt", text);
+  const std::string model = folder_.path() + "/tiny.gguf";
+  ASSERT_EQ(run({"model", "synthesize", "--preset", "tiny", "--quant", "Q8_0", "--seed", "1", model}).exit_code, 0);
+  const std::vector<std::string> ask{"ask",   "--json",       "--model", model,    "--context",
+                                     "32768", "--max-tokens", "4",       document, "What stays?"};
+  {
+    std::vector<std::string> command{program("lectern-cli")};
+    command.insert(command.end(), ask.begin(), ask.end());
+    RunningProcess reading(command, folder_.environment());
+    bool is_kept = false;
+    for (int wait = 0; wait < 600 && !is_kept; ++wait) {  // until the first 8,192 tokens are on the disk
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      const ProcessResult stats = run({"cache", "stats", "--json"});
+      is_kept = Json::parse(stats.output).at("tokens") >= 8192;
+    }
+    ASSERT_TRUE(is_kept);
+    reading.send_signal(SIGKILL);
+    reading.wait();
+  }
+  const ProcessResult result = run(ask);
+  ASSERT_EQ(result.exit_code, 0) << result.errors;
+  const Json usage = Json::parse(result.output).at("usage");
+  EXPECT_GE(usage.at("loaded_tokens"), 8192) << usage.dump();
+  EXPECT_EQ(run({"cache", "verify"}).exit_code, 0);
+}
+
 TEST_F(CliTest, StopsABatchOnCtrlCAndKeepsWhatWasWritten) {
   const std::string questions = write("questions.txt", "Tell a long story.\nTell another one.\nAnd one more.\n");
   RunningProcess asking(

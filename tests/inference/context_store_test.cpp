@@ -11,6 +11,8 @@
 #include <random>
 #include <set>
 
+#include "tests/support/sanitized.h"
+
 namespace lectern::inference {
 namespace {
 
@@ -524,7 +526,7 @@ class Expectation {
 // a disk that loses, refuses and damages things. A prefix is only ever answered if exactly these ids were published
 // with these cuts (Reader checks every slot), and as long as nothing was taken away nothing published may be missed.
 TEST_P(ContextStoreTest, AgreesWithAPlainModelOverRandomOperations) {
-  constexpr int operations = 26'000;  // for each of four budgets, with and without a disk
+  constexpr int operations = test::is_sanitized ? 1'000 : 26'000;  // for each of two budgets, with and without a disk
   std::int64_t done = 0, resumed = 0, loaded = 0;
   for (const bool with_disk : {false, true}) {
     for (const std::int64_t budget : {large, 20 * pool.page_bytes() + 30000}) {
@@ -610,7 +612,9 @@ TEST_P(ContextStoreTest, AgreesWithAPlainModelOverRandomOperations) {
   }
   std::printf("%lld operations, %lld tokens resumed, %lld of them from the disk, none wrong\n",
               static_cast<long long>(done), static_cast<long long>(resumed), static_cast<long long>(loaded));
-  EXPECT_GE(done, 100'000);
+  if (!test::is_sanitized) {
+    EXPECT_GE(done, 100'000);
+  }
 }
 
 }  // namespace

@@ -362,7 +362,7 @@ class ToyDisk final : public ExtentStore {
     return reinterpret_cast<float*>(page)[token % 256 * toy_kv.head_dim];
   }
   /// With all that was computed after it.
-  void drop(const ChainKey& key, Forgotten why) {
+  void drop(ChainKey key, Forgotten why) {  // a copy: the key may be that of what goes
     gone_[key] = why;
     std::vector<ChainKey> after;
     std::erase_if(kept_, [&](const auto& kept) { return kept.second.extent.key == key; });

@@ -18,6 +18,7 @@ struct Settings {
   std::string language;  // "en", "zh_CN"; empty: the system's
   inference::SamplingOptions sampling;
   std::int64_t max_tokens = 512;
+  bool read_ahead = true;  // documents are read before a question is asked; off saves the battery
 };
 
 struct LoadedSettings {

@@ -41,6 +41,7 @@ struct Fixture {
       if (!opener_problem.empty()) throw lectern::Error(lectern::ErrorKind::bad_file, file + ": " + opener_problem);
       return engine;
     };
+    options.kept_folder = folder.file("kept");
     auto workspace = std::make_unique<LocalWorkspace>(options);
     return workspace;
   }
@@ -211,19 +212,28 @@ class LocalWorkspaceTest : public QObject {
     QCOMPARE(use.window, fixture.engine->window);
     QCOMPARE(use.parts.size(), std::size_t{2});  // instructions and the document
     QCOMPARE(use.parts[1].name, QStringLiteral("agreement.txt"));
+    QCOMPARE(use.parts[1].fingerprint, documents[0]);
     QVERIFY(use.parts[1].tokens > 10);
-    QVERIFY(!use.parts[1].kept);
+    QCOMPARE(use.parts[1].kept, 0);
     QVERIFY(use.fits);
-    QTRY_COMPARE_WITH_TIMEOUT(workspace->documents()[0].tokens, use.parts[1].tokens, patience_ms);
+    QCOMPARE(use.to_read, use.parts[0].tokens + use.parts[1].tokens);
+    QCOMPARE(use.documents_to_read, use.to_read);
+    QVERIFY(use.seconds_to_read < 0);  // nothing tells the speed
+    QTRY_VERIFY_WITH_TIMEOUT(workspace->documents()[0].tokens > 10, patience_ms);
 
     QSignalSpy finished(workspace.get(), &LocalWorkspace::answer_finished);
     workspace->ask(session, QStringLiteral("What?"));
     QVERIFY(finished.wait(patience_ms));
     workspace->measure_context(session, documents);
     QVERIFY(measured.wait(patience_ms));
+    QTRY_COMPARE_WITH_TIMEOUT(measured.back()[1].value<ContextUse>().parts.back().name, QStringLiteral("conversation"),
+                              patience_ms);
     use = measured.back()[1].value<ContextUse>();
-    QVERIFY(use.parts[1].kept);
-    QCOMPARE(use.parts.back().name, QStringLiteral("conversation"));
+    QCOMPARE(use.parts[1].kept, use.parts[1].tokens);
+    QCOMPARE(use.parts.back().kept, use.parts.back().tokens);
+    QCOMPARE(use.to_read, 0);
+    QCOMPARE(use.documents_to_read, 0);
+    QVERIFY(use.in_memory > use.parts[1].tokens);
   }
 
   void keeps_names_pins_places_and_answers_for_the_next_start() {

@@ -443,12 +443,20 @@ void FakeWorkspace::measure_context(std::int64_t session, const std::vector<QStr
   for (const QString& fingerprint : fingerprints) {
     for (const app::DocumentRow& row : rows_) {
       if (QString::fromStdString(row.fingerprint) != fingerprint) continue;
-      measured.parts.push_back({QString::fromStdString(row.name), row.tokens, session != 0});
+      measured.parts.push_back(
+          {QString::fromStdString(row.name), row.tokens, session != 0 ? row.tokens : 0, fingerprint});
+      (session != 0 ? measured.in_memory : measured.to_read) += row.tokens;
     }
   }
-  measured.seconds_to_read = 118;
+  measured.documents_to_read = measured.to_read;
+  measured.seconds_to_read = measured.documents_seconds = measured.to_read > 0 ? 118 : 0;
   if (use) measured = *use;
   QTimer::singleShot(0, this, [this, session, measured] { Q_EMIT context_measured(session, measured); });
+}
+
+void FakeWorkspace::price_documents(std::int64_t session, const std::vector<QString>&, const std::vector<QString>& to) {
+  priced.push_back(to);
+  QTimer::singleShot(0, this, [this, session, to] { Q_EMIT documents_priced(session, to, price); });
 }
 
 }  // namespace lectern::testing

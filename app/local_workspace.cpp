@@ -377,6 +377,19 @@ void LocalWorkspace::regenerate(std::int64_t session, std::int64_t answer) {
   state_->engine.regenerate(session, answer, options);
 }
 
+std::vector<std::int64_t> LocalWorkspace::first_questions(std::int64_t session) const {
+  return SessionStore(state_->reading).first_questions(session);
+}
+
+void LocalWorkspace::show_conversation(std::int64_t session, std::int64_t first_question) {
+  state_->write(
+      [session, first_question](Database& database) {
+        SessionStore store(database);
+        store.show_branch(session, store.newest_after(first_question));
+      },
+      [this, session] { Q_EMIT conversation_shown(session); });
+}
+
 void LocalWorkspace::stop(std::int64_t session) {
   state_->engine.stop(session);
 }

@@ -48,6 +48,8 @@ class LocalWorkspace : public Workspace {
 
   void ask(std::int64_t session, const QString& question, std::int64_t parent = 0) override;
   void regenerate(std::int64_t session, std::int64_t answer) override;
+  std::vector<std::int64_t> first_questions(std::int64_t session) const override;
+  void show_conversation(std::int64_t session, std::int64_t first_question) override;
   void stop(std::int64_t session) override;
   bool is_busy(std::int64_t session) const override;
   void measure_context(std::int64_t session, const std::vector<QString>& fingerprints) override;

@@ -347,6 +347,22 @@ void SessionStore::show_branch(std::int64_t session, std::int64_t last_message) 
       .run();
 }
 
+std::vector<std::int64_t> SessionStore::first_questions(std::int64_t session) const {
+  Statement rows(database_, "SELECT id FROM messages WHERE session = ?1 AND parent IS NULL ORDER BY id");
+  rows.bind(1, session);
+  std::vector<std::int64_t> questions;
+  while (rows.step()) questions.push_back(rows.integer(0));
+  return questions;
+}
+
+std::int64_t SessionStore::newest_after(std::int64_t message) const {
+  Statement rows(database_,
+                 "WITH RECURSIVE after(message) AS (SELECT ?1 UNION SELECT m.id FROM messages m JOIN after ON "
+                 "m.parent = after.message) SELECT max(message) FROM after");
+  rows.bind(1, message);
+  return rows.step() ? rows.integer(0) : message;
+}
+
 int SessionStore::mark_interrupted(std::int64_t session) {
   Transaction transaction(database_);
   std::vector<std::pair<std::int64_t, std::string>> interrupted;

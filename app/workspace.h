@@ -101,6 +101,10 @@ class Workspace : public QObject {
   virtual void ask(std::int64_t session, const QString& question, std::int64_t parent = 0) = 0;
   /// Answers the same question again, as a branch.
   virtual void regenerate(std::int64_t session, std::int64_t answer) = 0;
+  /// First questions that stand beside each other, the oldest first; each begins a conversation of its own.
+  virtual std::vector<std::int64_t> first_questions(std::int64_t session) const = 0;
+  /// Shows the conversation that begins with this question, as it was last; conversation_shown follows.
+  virtual void show_conversation(std::int64_t session, std::int64_t first_question) = 0;
   /// Stops reading or answering in the session; what was done is kept. Reading ahead that was stopped starts again when
   /// the documents, the session or the model change.
   virtual void stop(std::int64_t session) = 0;
@@ -134,6 +138,7 @@ class Workspace : public QObject {
   void answer_text(std::int64_t session, std::int64_t answer, const QString& text);
   /// Finished, stopped or failed: the message as saved.
   void answer_finished(std::int64_t session, const lectern::app::Message& answer);
+  void conversation_shown(std::int64_t session);
   void context_measured(std::int64_t session, const lectern::app::ContextUse& use);
   /// Reading in the background goes on or has ended; for the session that measure_context was called with.
   void reading_ahead(std::int64_t session, const lectern::app::ReadingAhead& reading);

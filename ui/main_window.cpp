@@ -175,6 +175,7 @@ void MainWindow::connect_panes() {
   connect(&empty, &EmptyState::model_requested, this, &MainWindow::choose_model);
 
   connect(conversation_, &ConversationPane::citation_opened, this, &MainWindow::open_citation);
+  connect(conversation_, &ConversationPane::neighbour_requested, this, &MainWindow::show_neighbour);
   connect(conversation_, &ConversationPane::export_requested, this, [this] { export_session(session_); });
   connect(conversation_, &ConversationPane::notice_action, this, &MainWindow::choose_model);
   connect(conversation_, &ConversationPane::regenerate_requested, this, [this](qint64 answer) {
@@ -221,6 +222,7 @@ void MainWindow::connect_workspace() {
               model.set_messages(std::move(shown));
             }
             model.begin_answer(question, answer);
+            show_place();
             conversation_->scroll_to_end();
             conversation_->show_reading(0, 0, -1);
             show_ready();
@@ -239,6 +241,14 @@ void MainWindow::connect_workspace() {
     conversation_->model().finish(answer);
     conversation_->box().set_busy(false);
     conversation_->set_exportable(true);
+    measure_soon_.start();
+  });
+  connect(&workspace_, &Workspace::conversation_shown, this, [this](std::int64_t session) {
+    if (session != session_) return;
+    conversation_->leave_editing();
+    conversation_->model().set_messages(workspace_.messages(session_));
+    conversation_->scroll_to_end();
+    show_place();
     measure_soon_.start();
   });
   connect(&workspace_, &Workspace::context_measured, this, [this](std::int64_t session, const app::ContextUse& use) {
@@ -300,9 +310,26 @@ void MainWindow::show_session() {
   conversation_->box().set_from(from_documents ? QuestionBox::From::documents : QuestionBox::From::conversation);
   conversation_->box().set_busy(session_ != 0 && workspace_.is_busy(session_));
   conversation_->scroll_to_end();
+  show_place();
   reader_->clear_citations();
   opening_ = false;
   ticks_changed();
+}
+
+void MainWindow::show_place() {
+  const ConversationModel& model = conversation_->model();
+  const std::vector<std::int64_t> all =
+      session_ == 0 ? std::vector<std::int64_t>() : workspace_.first_questions(session_);
+  const auto at = model.rowCount() == 0 ? all.end() : std::find(all.begin(), all.end(), model.message(0).id);
+  conversation_->set_place(at == all.end() ? 0 : static_cast<int>(at - all.begin()) + 1, static_cast<int>(all.size()));
+}
+
+void MainWindow::show_neighbour(int step) {
+  if (session_ == 0 || workspace_.is_busy(session_) || conversation_->model().rowCount() == 0) return;
+  const std::vector<std::int64_t> all = workspace_.first_questions(session_);
+  const auto at = std::find(all.begin(), all.end(), conversation_->model().message(0).id);
+  if (at == all.end() || (step < 0 ? at == all.begin() : at + 1 == all.end())) return;
+  workspace_.show_conversation(session_, *(at + step));
 }
 
 void MainWindow::new_session() {

@@ -87,6 +87,8 @@ class MainWindow : public QMainWindow {
   void measure();
   void show_use();
   void show_costs();
+  void show_place();
+  void show_neighbour(int step);
   void show_engine();
   void show_ready();
   void add_by_dialog();

@@ -379,7 +379,10 @@ void FakeWorkspace::ask(std::int64_t session, const QString& question, std::int6
   asked.push_back({session, parent, question});
   Session* found = find(session);
   if (!found) return;
-  if (parent < 0) found->messages.clear();
+  if (parent < 0 && !found->messages.empty()) {
+    const std::int64_t first = found->messages.front().id;
+    set_aside_[session][first] = std::exchange(found->messages, {});
+  }
   if (parent > 0) {
     const auto at = std::find_if(found->messages.begin(), found->messages.end(),
                                  [parent](const auto& m) { return m.id == parent; });
@@ -426,6 +429,27 @@ void FakeWorkspace::regenerate(std::int64_t session, std::int64_t answer) {
   busy_ = session;
   answer_ = again.id;
   QTimer::singleShot(0, this, [this, session, again] { Q_EMIT answer_started(session, again.parent, again.id); });
+}
+
+std::vector<std::int64_t> FakeWorkspace::first_questions(std::int64_t session) const {
+  std::vector<std::int64_t> all;
+  const Session* found = find(session);
+  if (found && !found->messages.empty()) all.push_back(found->messages.front().id);
+  if (const auto aside = set_aside_.find(session); aside != set_aside_.end()) {
+    for (const auto& conversation : aside->second) all.push_back(conversation.first);
+  }
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+void FakeWorkspace::show_conversation(std::int64_t session, std::int64_t first_question) {
+  Session* found = find(session);
+  auto& aside = set_aside_[session];
+  std::vector<app::Message> shown = std::move(aside[first_question]);
+  aside.erase(first_question);
+  const std::int64_t first = found->messages.front().id;
+  aside[first] = std::exchange(found->messages, std::move(shown));
+  QTimer::singleShot(0, this, [this, session] { Q_EMIT conversation_shown(session); });
 }
 
 void FakeWorkspace::stop(std::int64_t session) {

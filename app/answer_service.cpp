@@ -83,6 +83,10 @@ void save_partial(DatabaseWriter& writer, std::int64_t answer, std::string text,
 
 }  // namespace
 
+std::string conversation_of(std::int64_t session) {
+  return session == 0 ? std::string() : "session-" + std::to_string(session);
+}
+
 struct AnswerService::LoadedDocument {
   explicit LoadedDocument(documents::Document read) : document(std::move(read)), quotes(document) {}
   documents::Document document;
@@ -101,8 +105,11 @@ AnswerService::AnswerService(inference::Engine& engine, DatabaseWriter& writer) 
 AnswerService::~AnswerService() = default;
 
 AnswerService::Loaded AnswerService::load(std::int64_t session) {
-  const std::vector<std::string> fingerprints =
-      writer_.call([session](Database& database) { return SessionStore(database).documents(session); });
+  return load(session,
+              writer_.call([session](Database& database) { return SessionStore(database).documents(session); }));
+}
+
+AnswerService::Loaded AnswerService::load(std::int64_t session, const std::vector<std::string>& fingerprints) {
   std::map<std::string, std::shared_ptr<const LoadedDocument>> kept;
   Loaded documents;
   for (const std::string& fingerprint : fingerprints) {
@@ -318,7 +325,7 @@ AnswerService::Prepared AnswerService::prepare(const Message& question, std::vec
   };
   prepared.prompt = PromptBuilder(engine_).build(input);
   inference::GenerationRequest& request = prepared.request;
-  request.conversation = "session-" + std::to_string(question.session);
+  request.conversation = conversation_of(question.session);
   request.segments = prepared.prompt.segments;
   request.sampling = options.sampling;
   request.stop_repetition = true;
@@ -388,13 +395,20 @@ void AnswerService::prove(Message& answer, const Message& question, const Prepar
 }
 
 AnswerReport AnswerService::read(std::int64_t session, const AskObserver& observer, std::stop_token stop) {
-  const Loaded loaded = load(session);
+  return read(session,
+              writer_.call([session](Database& database) { return SessionStore(database).documents(session); }),
+              observer, std::move(stop));
+}
+
+AnswerReport AnswerService::read(std::int64_t session, const std::vector<std::string>& fingerprints,
+                                 const AskObserver& observer, std::stop_token stop) {
+  const Loaded loaded = load(session, fingerprints);
   std::vector<const documents::Document*> documents;
   for (const auto& document : loaded) documents.push_back(&document->document);
   AnswerReport report;
   report.model = engine_.describe();
   inference::GenerationRequest request;
-  request.conversation = "session-" + std::to_string(session);
+  request.conversation = conversation_of(session);
   request.segments = PromptBuilder(engine_).documents_only(documents);
   request.max_tokens = 0;
   const bool whole = !request.segments.empty();

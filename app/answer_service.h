@@ -1,6 +1,7 @@
 // From a question to a saved, checked answer: prompt, engine, citations, coverage. Command line and window share it.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -14,6 +15,9 @@
 #include "inference/engine.h"
 
 namespace lectern::app {
+
+/// GenerationRequest::conversation of a session; of session 0 that of none.
+std::string conversation_of(std::int64_t session);
 
 struct AskOptions {
   inference::SamplingOptions sampling;
@@ -59,12 +63,16 @@ class AnswerService {
                      std::stop_token stop);
   /// Reads the session's documents into the engine's context without asking (lectern-cli read).
   AnswerReport read(std::int64_t session, const AskObserver& observer, std::stop_token stop);
+  /// The same with these documents, in this order, before or beside what the session has; session 0: for none.
+  AnswerReport read(std::int64_t session, const std::vector<std::string>& fingerprints, const AskObserver& observer,
+                    std::stop_token stop);
 
  private:
   struct LoadedDocument;
   struct Prepared;
   using Loaded = std::vector<std::shared_ptr<const LoadedDocument>>;
   Loaded load(std::int64_t session);
+  Loaded load(std::int64_t session, const std::vector<std::string>& fingerprints);
   std::int64_t tokens_of(const LoadedDocument& document);
   Message answer(std::int64_t session, const Message& question, std::vector<Message> history, const AskOptions& options,
                  const AskObserver& observer, std::stop_token stop);

@@ -235,7 +235,7 @@ std::unique_ptr<inference::Engine> open_engine(const std::string& model, const S
   } else if (settings.window_tokens > 0) {
     options.window = settings.window_tokens;
   }
-  keep_readings(settings, options);
+  keep_readings(settings, kept_folder(), options);
   return inference::open_local_engine(options);
 }
 

@@ -1,19 +1,18 @@
-// Two threads: one opens models and answers questions in order, one counts tokens, so that the context bar does not
-// wait for an answer. What an answer reports while it streams is left in a box that a timer empties once a frame on the
-// GUI thread: a signal a token would flood the event loop. Each request carries its own stop source.
+// Two threads: one opens models, answers questions in order and reads ahead, one counts tokens and asks the engine for
+// prices, so that the context bar does not wait for an answer. Reading ahead is a request like any other, but one that
+// gives way: a question stops it, and it goes on when no question is left. What an answer reports while it streams is
+// left in a box that a timer empties once a frame on the GUI thread: a signal a token would flood the event loop. Each
+// request carries its own stop source.
 #include "app/engine_host.h"
 
 #include <QTimer>
 #include <algorithm>
-#include <map>
+#include <atomic>
 #include <mutex>
 #include <optional>
 #include <stop_token>
-#include <unordered_set>
 
-#include "app/coverage.h"
-#include "app/embedded_files.h"
-#include "app/library.h"
+#include "app/context_planner.h"
 #include "app/session_store.h"
 #include "app/task_thread.h"
 
@@ -21,6 +20,14 @@ namespace lectern::app {
 namespace {
 
 constexpr int frame_ms = 16;
+
+/// What the window shows, and is read ahead.
+struct Target {
+  std::int64_t session = 0;
+  std::vector<std::string> fingerprints;
+  std::int64_t room = 0;
+  bool operator==(const Target&) const = default;
+};
 
 /// What the answering thread leaves for the next frame.
 struct Frame {
@@ -32,6 +39,7 @@ struct Frame {
 
 struct Request {
   std::int64_t session = 0;
+  bool is_ahead = false;    // reading that nobody waits for
   std::int64_t answer = 0;  // once started
   std::stop_source stop;
   std::mutex mutex;
@@ -43,12 +51,13 @@ struct Request {
 
 struct EngineHost::State {
   State(EngineHost& owner, DatabaseWriter& database_writer, EngineOpener engine_opener)
-      : host(owner), writer(database_writer), opener(std::move(engine_opener)) {
+      : host(owner), writer(database_writer), opener(std::move(engine_opener)), planner(database_writer) {
     timer.setInterval(frame_ms);
     QObject::connect(&timer, &QTimer::timeout, &host, [this] { deliver_frames(); });
   }
   ~State() {
     for (const auto& request : requests) request->stop.request_stop();
+    interrupt_reading();
   }
 
   template <class Function>
@@ -67,9 +76,6 @@ struct EngineHost::State {
     {
       const std::scoped_lock lock(mutex);
       engine.reset();
-      kept_orders.clear();
-      kept_answers.clear();
-      prefill_tokens_per_s = 0;
     }
     service.reset();
     service_engine.reset();  // the old model's memory is free before the new one is opened
@@ -90,6 +96,17 @@ struct EngineHost::State {
       shown = next;
       Q_EMIT host.engine_changed();
     });
+  }
+
+  /// Null while no model is open.
+  AnswerService* current_service() {
+    const std::shared_ptr<inference::Engine> used = current_engine();
+    if (!used) return nullptr;
+    if (service_engine != used) {
+      service_engine = used;
+      service.emplace(*used, writer);
+    }
+    return &*service;
   }
 
   AskObserver observer_of(const std::shared_ptr<Request>& request) {
@@ -136,23 +153,18 @@ struct EngineHost::State {
     answer.role = inference::Role::assistant;
     std::int64_t begun = 0;
     try {
-      const std::shared_ptr<inference::Engine> used = current_engine();
-      if (!used) {
+      AnswerService* answers = current_service();
+      if (!answers) {
         answer.state = MessageState::failed;
         answer.problem = "model: none is open; choose or add one first";
       } else {
-        if (service_engine != used) {
-          service_engine = used;
-          service.emplace(*used, writer);
-        }
         AskObserver observer = observer_of(request);
         const auto started = observer.started;
         observer.started = [&begun, started](std::int64_t question, std::int64_t id) {
           begun = id;
           started(question, id);
         };
-        answer = work(*service, observer);
-        remember_reading(answer);
+        answer = work(*answers, observer);
       }
     } catch (const std::exception& error) {
       answer.state = MessageState::failed;
@@ -169,86 +181,89 @@ struct EngineHost::State {
     on_gui([this, request, answer] {
       deliver(*request);
       std::erase(requests, request);
-      if (requests.empty()) timer.stop();
       Q_EMIT host.answer_finished(request->session, answer);
+      if (requests.empty() && target) measure_target();  // and the reading goes on
     });
-  }
-
-  void remember_reading(const Message& answer) {
-    if (!answer.report || answer.report->coverage.dropped_tokens > 0) return;
-    std::vector<std::string> order =
-        writer.call([&](Database& database) { return SessionStore(database).documents(answer.session); });
-    const std::scoped_lock lock(mutex);
-    kept_orders.push_back(std::move(order));
-    kept_answers.insert(answer.id);
-    const AnswerReport& report = *answer.report;
-    if (report.timing.prefill_s > 0.05 && report.usage.computed_tokens > 0) {
-      prefill_tokens_per_s = static_cast<double>(report.usage.computed_tokens) / report.timing.prefill_s;
-    }
   }
 
   // ---- counting thread ----
 
-  void measure(std::int64_t session, const std::vector<std::string>& fingerprints, std::int64_t room) {
-    ContextUse use;
+  /// One that a newer one follows is left out: only what the window shows now is of use.
+  void measure(const Target& wanted, std::uint64_t number) {
+    if (number != newest_measure) return;
     const std::shared_ptr<inference::Engine> used = current_engine();
+    ContextUse use;
     try {
-      const auto count = [&](std::string_view text) { return used ? used->count_tokens(text) : 0; };
-      const std::string model = used ? used->describe().file : std::string();
-      use.window = used ? used->describe().window : 0;
-      Database database(writer.path(), Database::Mode::read_only);
-      const Library library(database);
-      std::vector<std::vector<std::string>> orders;
-      std::unordered_set<std::int64_t> answers;
-      double rate = 0;
-      {
-        const std::scoped_lock lock(mutex);
-        orders = kept_orders;
-        answers = kept_answers;
-        rate = prefill_tokens_per_s;
-      }
-      std::int64_t total = 0, unread = 0;
-      const auto add = [&](const QString& name, std::int64_t tokens, bool kept) {
-        use.parts.push_back({name, tokens, kept});
-        total += tokens;
-        if (!kept) unread += tokens;
-      };
-      add(QStringLiteral("instructions"), count(embedded_file("prompts/system.txt")), !orders.empty());
-      for (std::size_t at = 0; at < fingerprints.size(); ++at) {
-        const std::optional<DocumentRow> row = library.row(fingerprints[at]);
-        if (!row) continue;
-        std::optional<std::int64_t> tokens;
-        if (used) tokens = library.tokens(fingerprints[at], model);
-        if (used && !tokens) {
-          if (const std::optional<documents::Document> document = library.load(fingerprints[at])) {
-            tokens = document_tokens(*document, count);
-            writer.call([&](Database& writing) { Library(writing).set_tokens(fingerprints[at], model, *tokens); });
-          }
-        }
-        // A document is kept if some reading began with it and all that stand before it.
-        const bool kept = std::any_of(orders.begin(), orders.end(), [&](const std::vector<std::string>& order) {
-          return order.size() > at &&
-                 std::equal(fingerprints.begin(), fingerprints.begin() + static_cast<std::ptrdiff_t>(at) + 1,
-                            order.begin());
-        });
-        add(QString::fromStdString(row->name), tokens.value_or(0), kept);
-      }
-      std::int64_t conversation = 0;
-      bool conversation_kept = false;
-      if (session != 0) {
-        for (const Message& message : SessionStore(database).branch(session)) {
-          conversation +=
-              message.token_ids.empty() ? count(message.text) : static_cast<std::int64_t>(message.token_ids.size());
-          conversation_kept = answers.contains(message.id);  // the state after an answer stands for all before it
-        }
-      }
-      if (conversation > 0) add(QStringLiteral("conversation"), conversation, conversation_kept);
-      use.fits = use.window == 0 || total - conversation + std::min(room, use.window / 4) <= use.window;
-      if (rate > 0) use.seconds_to_read = static_cast<double>(unread) / rate;
+      use = planner.measure(used.get(), wanted.session, wanted.fingerprints, wanted.room);
     } catch (const std::exception&) {
       return;  // the bar keeps its last figures; what is wrong with the library shows where it is used
     }
-    on_gui([this, session, use] { Q_EMIT host.context_measured(session, use); });
+    on_gui([this, wanted, use] {
+      Q_EMIT host.context_measured(wanted.session, use);
+      if (target == wanted) start_reading(use);
+    });
+  }
+
+  void price(std::int64_t session, const std::vector<std::string>& from, const std::vector<std::string>& to) {
+    DocumentsPrice price;
+    try {
+      const std::shared_ptr<inference::Engine> used = current_engine();
+      price = planner.price(used.get(), session, from, to);
+    } catch (const std::exception&) {
+      price = {};  // what cannot be asked for is not held up
+    }
+    on_gui([this, session, to, price] { Q_EMIT host.documents_priced(session, to, price); });
+  }
+
+  // ---- GUI thread, reading ahead ----
+
+  void measure_target() {
+    const std::uint64_t number = ++newest_measure;
+    counting.post([this, wanted = *target, number] { measure(wanted, number); });
+  }
+
+  void start_reading(const ContextUse& use) {
+    if (!reads_ahead || settled || reading || !requests.empty() || shown.phase != EngineState::Phase::ready) return;
+    if (!use.fits || target->fingerprints.empty() || use.documents_to_read == 0) return;
+    reading = std::make_shared<Request>();
+    reading->is_ahead = true;
+    reading->session = target->session;
+    ReadingAhead first;
+    first.running = true;
+    for (const ContextUse::Part& part : use.parts) {
+      if (part.fingerprint.isEmpty() && part.name != QLatin1String("instructions")) continue;
+      first.read += part.kept;
+      first.total += part.tokens;
+    }
+    first.seconds_left = use.documents_seconds;
+    Q_EMIT host.reading_ahead(reading->session, first);
+    answering.post([this, request = reading, wanted = *target] { read(request, wanted); });
+  }
+
+  /// On the answering thread.
+  void read(const std::shared_ptr<Request>& request, const Target& wanted) {
+    bool is_done = true;  // failed as well: the question that needs it will say why
+    try {
+      if (request->stop.stop_requested()) {
+        is_done = false;
+      } else if (AnswerService* answers = current_service()) {
+        const AnswerReport report =
+            answers->read(wanted.session, wanted.fingerprints, observer_of(request), request->stop.get_token());
+        is_done = report.finish_reason != inference::FinishReason::cancelled;
+      }
+    } catch (const std::exception&) {
+    }
+    on_gui([this, request, wanted, is_done] {
+      deliver(*request);
+      if (reading == request) reading.reset();
+      if (is_done && target == wanted) settled = true;
+      Q_EMIT host.reading_ahead(request->session, {});
+      if (target) measure_target();
+    });
+  }
+
+  void interrupt_reading() {
+    if (reading) reading->stop.request_stop();
   }
 
   // ---- GUI thread ----
@@ -260,14 +275,18 @@ struct EngineHost::State {
       frame = std::exchange(request.frame, Frame());
       request.frame_asked = false;
     }
-    if (frame.has_reading) Q_EMIT host.reading_progress(request.session, frame.read, frame.total, frame.seconds_left);
+    if (frame.has_reading && request.is_ahead)
+      Q_EMIT host.reading_ahead(request.session, {true, frame.read, frame.total, frame.seconds_left});
+    else if (frame.has_reading)
+      Q_EMIT host.reading_progress(request.session, frame.read, frame.total, frame.seconds_left);
     if (!frame.text.empty())
       Q_EMIT host.answer_text(request.session, request.answer, QString::fromStdString(frame.text));
   }
 
   void deliver_frames() {
     bool any = false;
-    const auto now = requests;  // a slot may ask or stop
+    auto now = requests;  // a slot may ask or stop
+    if (reading) now.push_back(reading);
     for (const auto& request : now) {
       {
         const std::scoped_lock lock(request->mutex);
@@ -288,12 +307,17 @@ struct EngineHost::State {
   EngineState shown;
   int opening = 0;
   std::vector<std::shared_ptr<Request>> requests;
+  std::optional<Target> target;
+  std::shared_ptr<Request> reading;  // ahead: one at a time
+  bool reads_ahead = true;
+  bool settled = false;  // the target has been read, or the person stopped it
 
+  std::atomic<std::uint64_t> newest_measure = 0;
   std::mutex mutex;
-  std::shared_ptr<inference::Engine> engine;          // under `mutex`
-  std::vector<std::vector<std::string>> kept_orders;  // documents that were read, in order; under `mutex`
-  std::unordered_set<std::int64_t> kept_answers;      // messages whose state the engine kept; under `mutex`
-  double prefill_tokens_per_s = 0;                    // of the last reading; under `mutex`
+  std::shared_ptr<inference::Engine> engine;  // under `mutex`
+
+  // counting thread
+  ContextPlanner planner;
 
   // answering thread
   std::shared_ptr<inference::Engine> service_engine;
@@ -306,12 +330,16 @@ EngineHost::EngineHost(DatabaseWriter& writer, EngineOpener opener, QObject* par
     : QObject(parent), state_(std::make_unique<State>(*this, writer, std::move(opener))) {
   qRegisterMetaType<Message>();
   qRegisterMetaType<ContextUse>();
+  qRegisterMetaType<ReadingAhead>();
+  qRegisterMetaType<DocumentsPrice>();
 }
 
 EngineHost::~EngineHost() = default;
 
 void EngineHost::open(const std::string& file) {
   ++state_->opening;
+  state_->interrupt_reading();
+  state_->settled = false;
   state_->shown = EngineState();
   state_->shown.phase = EngineState::Phase::loading;
   state_->answering.post([state = state_.get(), file] { state->open(file); });
@@ -332,6 +360,7 @@ void EngineHost::ask(std::int64_t session, const QString& question, std::int64_t
   auto request = std::make_shared<Request>();
   request->session = session;
   state_->requests.push_back(request);
+  state_->interrupt_reading();  // the question goes first and takes up where the reading was
   state_->answering.post([state = state_.get(), request, text = question.toStdString(), parent, options] {
     state->run(request, [&](AnswerService& service, const AskObserver& observer) {
       return service.ask(request->session, text, parent, options, observer, request->stop.get_token());
@@ -343,6 +372,7 @@ void EngineHost::regenerate(std::int64_t session, std::int64_t answer, const Ask
   auto request = std::make_shared<Request>();
   request->session = session;
   state_->requests.push_back(request);
+  state_->interrupt_reading();  // the question goes first and takes up where the reading was
   state_->answering.post([state = state_.get(), request, answer, options] {
     state->run(request, [&](AnswerService& service, const AskObserver& observer) {
       return service.regenerate(request->session, answer, options, observer, request->stop.get_token());
@@ -351,9 +381,13 @@ void EngineHost::regenerate(std::int64_t session, std::int64_t answer, const Ask
 }
 
 void EngineHost::stop(std::int64_t session) {
+  const bool busy = is_busy(session);
   for (const auto& request : state_->requests) {
     if (request->session == session) request->stop.request_stop();
   }
+  if (busy || !state_->target || state_->target->session != session) return;
+  state_->settled = true;
+  state_->interrupt_reading();
 }
 
 bool EngineHost::is_busy(std::int64_t session) const {
@@ -362,8 +396,30 @@ bool EngineHost::is_busy(std::int64_t session) const {
 }
 
 void EngineHost::measure(std::int64_t session, const std::vector<std::string>& fingerprints, std::int64_t room) {
-  state_->counting.post(
-      [state = state_.get(), session, fingerprints, room] { state->measure(session, fingerprints, room); });
+  const Target wanted{session, fingerprints, room};
+  if (state_->target != wanted) {
+    state_->target = wanted;
+    state_->settled = false;
+    state_->interrupt_reading();
+  }
+  state_->measure_target();
+}
+
+void EngineHost::price(std::int64_t session, const std::vector<std::string>& from, const std::vector<std::string>& to) {
+  state_->counting.post([state = state_.get(), session, from, to] { state->price(session, from, to); });
+}
+
+void EngineHost::set_read_ahead(bool on) {
+  state_->reads_ahead = on;
+  state_->settled = false;
+  if (!on) state_->interrupt_reading();
+  if (on && state_->target) state_->measure_target();
+}
+
+void EngineHost::forget(const std::vector<std::string>& ids) {
+  const std::shared_ptr<inference::Engine> engine = state_->current_engine();
+  if (!engine) return;
+  for (const std::string& id : ids) engine->forget_document(id);
 }
 
 }  // namespace lectern::app

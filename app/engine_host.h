@@ -20,7 +20,7 @@ namespace lectern::app {
 using EngineOpener = std::function<std::shared_ptr<inference::Engine>(const std::string& file)>;
 
 /// Belongs to the GUI thread; nothing waits. The writer must outlive it. Questions are answered one at a time, in
-/// order.
+/// order. While there are none, the documents that measure() was last called with are read ahead.
 class EngineHost : public QObject {
   Q_OBJECT
  public:
@@ -36,11 +36,18 @@ class EngineHost : public QObject {
   /// As AnswerService::ask.
   void ask(std::int64_t session, const QString& question, std::int64_t parent, const AskOptions& options);
   void regenerate(std::int64_t session, std::int64_t answer, const AskOptions& options);
-  /// All requests of the session, those that wait too.
+  /// All requests of the session, those that wait too; without any: reading ahead for it, until measure() is called
+  /// with other documents or another session, or a model is opened.
   void stop(std::int64_t session);
   bool is_busy(std::int64_t session) const;
   /// `room`: tokens that the answer needs. context_measured follows.
   void measure(std::int64_t session, const std::vector<std::string>& fingerprints, std::int64_t room);
+  /// documents_priced follows.
+  void price(std::int64_t session, const std::vector<std::string>& from, const std::vector<std::string>& to);
+  /// On at first.
+  void set_read_ahead(bool on);
+  /// Forgets what was computed with these segments (Segment::id), as Engine::forget_document; nothing without a model.
+  void forget(const std::vector<std::string>& ids);
 
  Q_SIGNALS:
   void engine_changed();
@@ -50,6 +57,9 @@ class EngineHost : public QObject {
   /// Also for a question that could not be asked (no model): then the message has no id and says why.
   void answer_finished(std::int64_t session, const lectern::app::Message& answer);
   void context_measured(std::int64_t session, const lectern::app::ContextUse& use);
+  void reading_ahead(std::int64_t session, const lectern::app::ReadingAhead& reading);
+  void documents_priced(std::int64_t session, const std::vector<std::string>& to,
+                        const lectern::app::DocumentsPrice& price);
 
  private:
   struct State;

@@ -8,9 +8,10 @@ std::filesystem::path kept_folder() {
   return std::filesystem::path(cache_folder()) / "context";
 }
 
-void keep_readings(const Settings& settings, inference::LocalEngineOptions& options) {
+void keep_readings(const Settings& settings, const std::filesystem::path& folder,
+                   inference::LocalEngineOptions& options) {
   if (settings.kept_gigabytes == 0) return;
-  options.kept_folder = kept_folder();
+  options.kept_folder = folder;
   if (settings.kept_gigabytes > 0) options.kept_budget_bytes = settings.kept_gigabytes * 1'000'000'000;
 }
 

@@ -5,6 +5,7 @@
 #include "app/local_workspace.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <random>
 #include <set>
@@ -17,8 +18,10 @@
 #include "app/model_store.h"
 #include "app/page_host.h"
 #include "app/paths.h"
+#include "app/prompt_builder.h"
 #include "app/session_store.h"
 #include "app/settings.h"
+#include "inference/disk/context_folder.h"
 #include "inference/local_engine.h"
 
 namespace lectern::app {
@@ -32,14 +35,20 @@ std::vector<std::string> to_std(const std::vector<QString>& list) {
   return result;
 }
 
-EngineOpener local_opener(const std::string& settings_path) {
-  return [settings_path](const std::string& file) {
+std::vector<QString> to_qt(const std::vector<std::string>& list) {
+  std::vector<QString> result;
+  for (const std::string& item : list) result.push_back(QString::fromStdString(item));
+  return result;
+}
+
+EngineOpener local_opener(const std::string& settings_path, const std::string& kept_folder) {
+  return [settings_path, kept_folder](const std::string& file) {
     const Settings settings = load_settings(settings_path).settings;
     inference::LocalEngineOptions options;
     options.file = file;
     options.threads = settings.threads;
     if (settings.window_tokens > 0) options.window = settings.window_tokens;
-    keep_readings(settings, options);
+    keep_readings(settings, kept_folder, options);
     return std::shared_ptr<inference::Engine>(inference::open_local_engine(options));
   };
 }
@@ -54,7 +63,9 @@ struct LocalWorkspace::State {
         writer(options.library),
         reading(options.library, Database::Mode::read_only),
         ingest(writer),
-        engine(writer, options.opener ? options.opener : local_opener(options.settings)) {}
+        engine(writer, options.opener ? options.opener : local_opener(options.settings, options.kept_folder)) {
+    engine.set_read_ahead(settings.read_ahead);
+  }
 
   /// Queues a write; `done` runs on the GUI thread afterwards, also if it failed (then the problem is shown).
   void write(std::function<void(Database&)> task, std::function<void()> done) {
@@ -76,6 +87,28 @@ struct LocalWorkspace::State {
           },
           Qt::QueuedConnection);
     });
+  }
+
+  /// What was computed with these segments is content too: it goes with what it was made of. Here from the disk, on the
+  /// database thread, which ends what it has begun; from the memory of an engine by EngineHost::forget().
+  void forget_on_disk(const std::vector<std::string>& ids) {
+    std::error_code error;
+    if (options.kept_folder.empty() || !std::filesystem::exists(options.kept_folder, error)) return;
+    inference::ContextFolder folder(options.kept_folder, inference::system_files());
+    for (const std::string& id : ids) folder.clear_document(id);
+  }
+
+  /// Changes one value of the settings file; a read-only home: the choice holds for this run.
+  template <class Change>
+  void change_settings(Change change) {
+    change(settings);
+    try {
+      Settings kept = load_settings(options.settings).settings;
+      change(kept);
+      save_settings(options.settings, kept);
+      settings = kept;
+    } catch (const std::exception&) {
+    }
   }
 
   void make_spare_session() {
@@ -119,6 +152,7 @@ LocalWorkspaceOptions default_workspace_options() {
   options.library = library_file();
   options.settings = settings_file();
   options.models_folder = models_folder();
+  options.kept_folder = kept_folder().string();
   return options;
 }
 
@@ -150,6 +184,11 @@ LocalWorkspace::LocalWorkspace(const LocalWorkspaceOptions& options, QObject* pa
     for (const ContextUse::Part& part : use.parts) tokens += part.tokens;
     if (std::exchange(state_->tokens_shown, tokens) != tokens) Q_EMIT documents_changed();  // rows show their tokens
   });
+  connect(&state.engine, &EngineHost::reading_ahead, this, &Workspace::reading_ahead);
+  connect(&state.engine, &EngineHost::documents_priced, this,
+          [this](std::int64_t session, const std::vector<std::string>& to, const DocumentsPrice& price) {
+            Q_EMIT documents_priced(session, to_qt(to), price);
+          });
   state.write(
       [](Database& database) {
         SessionStore store(database);
@@ -196,9 +235,23 @@ void LocalWorkspace::retry_with_password(const QString& path, const QString& pas
 void LocalWorkspace::remove_document(const QString& fingerprint_or_path) {
   state_->ingest.dismiss(fingerprint_or_path);
   state_->pages.forget(fingerprint_or_path);
+  const auto ids = std::make_shared<std::vector<std::string>>();
   state_->write(
-      [fingerprint = fingerprint_or_path.toStdString()](Database& database) { Library(database).remove(fingerprint); },
-      [this] { Q_EMIT documents_changed(); });
+      [state = state_.get(), ids, fingerprint = fingerprint_or_path.toStdString()](Database& database) {
+        const SessionStore store(database);
+        ids->push_back(fingerprint);
+        for (const std::int64_t session : store.sessions_with(fingerprint)) {
+          for (const Message& message : store.all_messages(session)) {
+            if (message.role == inference::Role::user) ids->push_back(passages_id(fingerprint, message.id));
+          }
+        }
+        Library(database).remove(fingerprint);
+        state->forget_on_disk(*ids);
+      },
+      [this, ids] {
+        state_->engine.forget(*ids);
+        Q_EMIT documents_changed();
+      });
 }
 
 void LocalWorkspace::request_page(const QString& fingerprint, int page, double dpi, const QString& purpose) {
@@ -269,8 +322,23 @@ void LocalWorkspace::pin_session(std::int64_t session, bool pinned) {
 void LocalWorkspace::delete_session(std::int64_t session) {
   state_->engine.stop(session);
   state_->created.erase(session);
-  state_->write([session](Database& database) { SessionStore(database).remove(session); },
-                [this] { Q_EMIT sessions_changed(); });
+  const auto ids = std::make_shared<std::vector<std::string>>();
+  state_->write(
+      [state = state_.get(), ids, session](Database& database) {
+        SessionStore store(database);
+        const std::vector<std::string> documents = store.documents(session);
+        for (const Message& message : store.all_messages(session)) {
+          ids->push_back(message_id(message.id));
+          if (message.role != inference::Role::user) continue;
+          for (const std::string& document : documents) ids->push_back(passages_id(document, message.id));
+        }
+        store.remove(session);
+        state->forget_on_disk(*ids);
+      },
+      [this, ids] {
+        state_->engine.forget(*ids);
+        Q_EMIT sessions_changed();
+      });
 }
 
 QByteArray LocalWorkspace::export_session(std::int64_t session, const QString& format) const {
@@ -310,6 +378,19 @@ void LocalWorkspace::regenerate(std::int64_t session, std::int64_t answer) {
   state_->engine.regenerate(session, answer, options);
 }
 
+std::vector<std::int64_t> LocalWorkspace::first_questions(std::int64_t session) const {
+  return SessionStore(state_->reading).first_questions(session);
+}
+
+void LocalWorkspace::show_conversation(std::int64_t session, std::int64_t first_question) {
+  state_->write(
+      [session, first_question](Database& database) {
+        SessionStore store(database);
+        store.show_branch(session, store.newest_after(first_question));
+      },
+      [this, session] { Q_EMIT conversation_shown(session); });
+}
+
 void LocalWorkspace::stop(std::int64_t session) {
   state_->engine.stop(session);
 }
@@ -320,6 +401,20 @@ bool LocalWorkspace::is_busy(std::int64_t session) const {
 
 void LocalWorkspace::measure_context(std::int64_t session, const std::vector<QString>& fingerprints) {
   state_->engine.measure(session, to_std(fingerprints), state_->settings.max_tokens);
+}
+
+void LocalWorkspace::price_documents(std::int64_t session, const std::vector<QString>& from,
+                                     const std::vector<QString>& to) {
+  state_->engine.price(session, to_std(from), to_std(to));
+}
+
+bool LocalWorkspace::read_ahead() const {
+  return state_->settings.read_ahead;
+}
+
+void LocalWorkspace::set_read_ahead(bool on) {
+  state_->change_settings([on](Settings& settings) { settings.read_ahead = on; });
+  state_->engine.set_read_ahead(on);
 }
 
 EngineState LocalWorkspace::engine() const {
@@ -334,15 +429,7 @@ QStringList LocalWorkspace::models() const {
 }
 
 void LocalWorkspace::open_model(const QString& file) {
-  state_->settings.model = file.toStdString();
-  try {
-    Settings kept = load_settings(state_->options.settings).settings;
-    kept.model = state_->settings.model;
-    save_settings(state_->options.settings, kept);
-    state_->settings = kept;
-  } catch (const std::exception&) {
-    // A read-only home: the choice holds for this run.
-  }
+  state_->change_settings([name = file.toStdString()](Settings& settings) { settings.model = name; });
   state_->open_model(state_->settings.model);
 }
 

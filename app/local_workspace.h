@@ -13,8 +13,9 @@ struct LocalWorkspaceOptions {
   std::string library;   // database file
   std::string settings;  // settings file
   std::string models_folder;
-  EngineOpener opener;     // empty: a local engine with the threads and window of the settings
-  bool open_model = true;  // at once, as the settings say
+  std::string kept_folder;  // where readings are kept; empty: in memory alone
+  EngineOpener opener;      // empty: a local engine with the threads and window of the settings
+  bool open_model = true;   // at once, as the settings say
 };
 /// In the XDG folders of the user.
 LocalWorkspaceOptions default_workspace_options();
@@ -47,9 +48,14 @@ class LocalWorkspace : public Workspace {
 
   void ask(std::int64_t session, const QString& question, std::int64_t parent = 0) override;
   void regenerate(std::int64_t session, std::int64_t answer) override;
+  std::vector<std::int64_t> first_questions(std::int64_t session) const override;
+  void show_conversation(std::int64_t session, std::int64_t first_question) override;
   void stop(std::int64_t session) override;
   bool is_busy(std::int64_t session) const override;
   void measure_context(std::int64_t session, const std::vector<QString>& fingerprints) override;
+  void price_documents(std::int64_t session, const std::vector<QString>& from, const std::vector<QString>& to) override;
+  bool read_ahead() const override;
+  void set_read_ahead(bool on) override;
 
   EngineState engine() const override;
   QStringList models() const override;

@@ -27,10 +27,6 @@ constexpr std::int64_t marker_tokens = 12;  // a marker and the line breaks arou
 constexpr std::int64_t header_tokens = 40;  // "Document 1: name (12 pages)"
 constexpr int hits_asked = 200;
 
-std::string message_id(const Message& message) {
-  return "message-" + std::to_string(message.id);
-}
-
 Segment document_segment(const std::string& id, std::string text, int message) {
   Segment segment;
   segment.kind = Segment::Kind::document;
@@ -45,7 +41,7 @@ Segment question_segment(const Message& question, bool after_documents, int mess
   Segment segment;
   segment.role = Role::user;
   segment.message = message;
-  segment.id = message_id(question);
+  segment.id = message_id(question.id);
   segment.text = after_documents ? "\nQuestion: " + question.text : question.text;
   return segment;
 }
@@ -61,6 +57,14 @@ std::string too_long(std::int64_t needed, std::int64_t window) {
 }
 
 }  // namespace
+
+std::string message_id(std::int64_t message) {
+  return "message-" + std::to_string(message);
+}
+
+std::string passages_id(const std::string& fingerprint, std::int64_t question) {
+  return fingerprint + "#" + message_id(question);
+}
 
 struct PromptBuilder::Turn {
   const Message* question = nullptr;
@@ -115,7 +119,7 @@ void PromptBuilder::add_turn(std::vector<Segment>& segments, const Turn& turn, i
   Segment answer;
   answer.role = Role::assistant;
   answer.message = message + 1;
-  answer.id = message_id(*turn.answer);
+  answer.id = message_id(turn.answer->id);
   answer.text = turn.answer->text;
   // The ids are those of the model that wrote them; another model reads the text.
   if (turn.answer->report && turn.answer->report->model.file == model_.file) answer.token_ids = turn.answer->token_ids;
@@ -132,15 +136,26 @@ Prompt PromptBuilder::build(const PromptInput& input) const {
   const std::int64_t needed = engine_.count_prompt(request_of(alone));
   if (needed > budget) throw Error(ErrorKind::bad_request, too_long(needed, model_.window));
 
-  std::vector<Segment> whole = documents_only(input.documents);
-  if (!whole.empty()) {
-    message = 1;
-    add_turn(whole, turns.back(), message);
-    if (fits(whole, budget)) return build_whole(input, turns, budget);
-  } else if (input.documents.empty()) {
-    return build_whole(input, turns, budget);
-  }
+  if (std::optional<Prompt> whole = whole_if_it_fits(input, turns, budget)) return std::move(*whole);
   return build_passages(input, turns, budget);
+}
+
+std::optional<Prompt> PromptBuilder::whole_if_it_fits(const PromptInput& input, const std::vector<Turn>& turns,
+                                                      std::int64_t budget) const {
+  if (input.documents.empty()) return build_whole(input, turns, budget);
+  std::vector<Segment> whole = documents_only(input.documents);
+  if (whole.empty()) return std::nullopt;
+  int message = 1;
+  add_turn(whole, turns.back(), message);
+  if (!fits(whole, budget)) return std::nullopt;
+  return build_whole(input, turns, budget);
+}
+
+std::vector<Segment> PromptBuilder::before_question(PromptInput input) const {
+  input.question = Message();
+  const std::int64_t budget = model_.window - std::min(input.max_tokens, model_.window / 4);
+  std::optional<Prompt> whole = whole_if_it_fits(input, turns_of(input), budget);
+  return whole ? std::move(whole->segments) : std::vector<Segment>();
 }
 
 std::vector<Segment> PromptBuilder::documents_only(const std::vector<const documents::Document*>& documents) const {
@@ -257,7 +272,7 @@ Prompt PromptBuilder::build_passages(const PromptInput& input, const std::vector
         for (std::size_t document = 0; document < chosen.size(); ++document) {
           if (chosen[document].empty()) continue;
           turn.passages.push_back(
-              document_segment(input.documents[document]->fingerprint + "#" + message_id(*turn.question),
+              document_segment(passages_id(input.documents[document]->fingerprint, turn.question->id),
                                documents::passages_segment_text(*input.documents[document],
                                                                 static_cast<int>(document) + 1, chosen[document]),
                                message));

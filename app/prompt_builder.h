@@ -1,7 +1,9 @@
 // From documents, earlier turns and a question to the segments of a request.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,11 @@
 #include "inference/engine.h"
 
 namespace lectern::app {
+
+/// Names of segments (Segment::id): what was computed with them is forgotten by these names. A whole document's is its
+/// fingerprint.
+std::string message_id(std::int64_t message);
+std::string passages_id(const std::string& fingerprint, std::int64_t question);
 
 struct PromptInput {
   std::vector<const documents::Document*>
@@ -44,6 +51,9 @@ class PromptBuilder {
 
   /// Throws lectern::Error{bad_request} if not even the question fits.
   Prompt build(const PromptInput& input) const;
+  /// What a next question would be asked behind, with an empty question at its end; nothing if passages would be
+  /// chosen.
+  std::vector<inference::Segment> before_question(PromptInput input) const;
   /// The documents alone, for reading them ahead of any question; nothing if they do not fit.
   std::vector<inference::Segment> documents_only(const std::vector<const documents::Document*>& documents) const;
 
@@ -56,6 +66,8 @@ class PromptBuilder {
   void add_turn(std::vector<inference::Segment>& segments, const Turn& turn, int& message) const;
   bool choose_passages(const PromptInput& input, const std::string& question, std::int64_t budget, Prompt& prompt,
                        std::vector<std::vector<documents::Passage>>& chosen) const;
+  std::optional<Prompt> whole_if_it_fits(const PromptInput& input, const std::vector<Turn>& turns,
+                                         std::int64_t budget) const;
   Prompt build_whole(const PromptInput& input, const std::vector<Turn>& turns, std::int64_t budget) const;
   Prompt build_passages(const PromptInput& input, const std::vector<Turn>& turns, std::int64_t budget) const;
 

@@ -322,6 +322,22 @@ std::vector<Message> SessionStore::all_messages(std::int64_t session) const {
   return messages;
 }
 
+std::vector<std::int64_t> SessionStore::sessions_with(const std::string& fingerprint) const {
+  Statement rows(database_, "SELECT DISTINCT session FROM session_documents WHERE fingerprint = ?1 ORDER BY session");
+  rows.bind(1, std::string_view(fingerprint));
+  std::vector<std::int64_t> sessions;
+  while (rows.step()) sessions.push_back(rows.integer(0));
+  return sessions;
+}
+
+std::vector<AnswerReport> SessionStore::newest_reports(int limit) const {
+  Statement rows(database_, "SELECT report FROM messages WHERE report IS NOT NULL ORDER BY id DESC LIMIT ?1");
+  rows.bind(1, static_cast<std::int64_t>(limit));
+  std::vector<AnswerReport> reports;
+  while (rows.step()) reports.push_back(report_from_text(rows.text(0)));
+  return reports;
+}
+
 void SessionStore::show_branch(std::int64_t session, std::int64_t last_message) {
   if (last_message != 0 && session_of(database_, last_message) != session)
     refuse(database_, "message " + std::to_string(last_message) + " is not in session " + std::to_string(session));
@@ -329,6 +345,22 @@ void SessionStore::show_branch(std::int64_t session, std::int64_t last_message) 
       .bind(1, session)
       .bind(2, last_message)
       .run();
+}
+
+std::vector<std::int64_t> SessionStore::first_questions(std::int64_t session) const {
+  Statement rows(database_, "SELECT id FROM messages WHERE session = ?1 AND parent IS NULL ORDER BY id");
+  rows.bind(1, session);
+  std::vector<std::int64_t> questions;
+  while (rows.step()) questions.push_back(rows.integer(0));
+  return questions;
+}
+
+std::int64_t SessionStore::newest_after(std::int64_t message) const {
+  Statement rows(database_,
+                 "WITH RECURSIVE after(message) AS (SELECT ?1 UNION SELECT m.id FROM messages m JOIN after ON "
+                 "m.parent = after.message) SELECT max(message) FROM after");
+  rows.bind(1, message);
+  return rows.step() ? rows.integer(0) : message;
 }
 
 int SessionStore::mark_interrupted(std::int64_t session) {

@@ -59,6 +59,14 @@ struct Reader {
     else
       reject(key);
   }
+  void truth(const char* key, bool& value) {
+    const Json* found = find(key);
+    if (found == nullptr) return;
+    if (found->is_boolean())
+      value = found->get<bool>();
+    else
+      reject(key);
+  }
   void theme(const char* key, Theme& value) {
     const Json* found = find(key);
     if (found == nullptr) return;
@@ -87,6 +95,7 @@ struct Writer {
     const double rounded = std::round(static_cast<double>(value) * 1e6) / 1e6;
     json[key] = static_cast<float>(rounded) == value ? rounded : static_cast<double>(value);
   }
+  void truth(const char* key, bool value) { json[key] = value; }
   void theme(const char* key, Theme value) {
     json[key] = value == Theme::light ? "light" : value == Theme::dark ? "dark" : "system";
   }
@@ -103,6 +112,7 @@ void visit(Visitor& visitor, Values& settings) {
   visitor.text("language", settings.language);
   visitor.integer("max_tokens", settings.max_tokens, 1, std::int64_t{1} << 30);
   visitor.integer("kept_gigabytes", settings.kept_gigabytes, -1, 1'000'000);
+  visitor.truth("read_ahead", settings.read_ahead);
   visitor.real("temperature", settings.sampling.temperature, 0, 10);
   visitor.integer("top_k", settings.sampling.top_k, 0, 1'000'000);
   visitor.real("top_p", settings.sampling.top_p, 0, 1);

@@ -20,6 +20,7 @@ struct Settings {
   std::int64_t max_tokens = 512;
   /// Disk for kept readings; below 0: 50 GB or a tenth of what is free, whichever is less; 0: none are kept there.
   std::int64_t kept_gigabytes = -1;
+  bool read_ahead = true;  // documents are read before a question is asked; off saves the battery
 };
 
 struct LoadedSettings {

@@ -1,5 +1,5 @@
 // Widths are shares of the window, or of what is asked for if that is more; what is not yet kept is drawn paler,
-// because it must still be read and paid for.
+// because it must still be read and paid for. A document that is being read darkens from its left.
 #include "ui/context_meter.h"
 
 #include <QHelpEvent>
@@ -75,8 +75,17 @@ void ContextMeter::paintEvent(QPaintEvent*) {
   for (std::size_t i = 0; i < use_.parts.size(); ++i) {
     const double width = static_cast<double>(use_.parts[i].tokens) / whole * bar.width();
     QColor colour = use_.fits ? part_colour(use_.parts[i].name, documents, theme) : theme.elsewhere;
-    if (!use_.parts[i].kept) colour.setAlphaF(0.55F);
-    painter.fillRect(QRectF(left, bar.top(), std::max(0.0, width - 1), bar.height()), colour);
+    const QRectF segment(left, bar.top(), std::max(0.0, width - 1), bar.height());
+    const double kept = use_.parts[i].tokens > 0
+                            ? static_cast<double>(use_.parts[i].kept) / static_cast<double>(use_.parts[i].tokens)
+                            : 1;
+    QRectF read = segment;
+    read.setWidth(segment.width() * kept);
+    painter.fillRect(read, colour);
+    QRectF unread = segment;
+    unread.setLeft(read.right());
+    colour.setAlphaF(0.55F);
+    painter.fillRect(unread, colour);
     if (use_.parts[i].name != instructions && use_.parts[i].name != conversation) ++documents;
     left += width;
   }
@@ -91,7 +100,9 @@ QString ContextMeter::tooltip_at(int x) const {
     if (x < left) {
       return QStringLiteral("%1\n%2 · %3")
           .arg(part_name(part.name), tr("%1 tokens").arg(grouped(part.tokens)),
-               part.kept ? tr("kept: costs nothing") : tr("not read yet"));
+               part.kept >= part.tokens ? tr("kept: costs nothing")
+               : part.kept > 0          ? tr("%1 of them read").arg(grouped(part.kept))
+                                        : tr("not read yet"));
     }
   }
   QString text = tr("free: %1 tokens").arg(grouped(std::max<std::int64_t>(0, use_.window - total())));

@@ -66,6 +66,10 @@ ConversationPane::ConversationPane(QWidget* parent)
       model_(new ConversationModel(this)),
       title_(new ElidedLabel(this)),
       export_(new QToolButton(this)),
+      places_(new QWidget(this)),
+      earlier_(new QToolButton(places_)),
+      later_(new QToolButton(places_)),
+      place_(new QLabel(places_)),
       scroll_(new QScrollArea(this)),
       messages_(new QWidget),
       column_(new QVBoxLayout(messages_)),
@@ -88,9 +92,31 @@ ConversationPane::ConversationPane(QWidget* parent)
   export_->setText(tr("Export"));
   export_->setAccessibleName(tr("Export"));
   export_->setToolTip(tr("Save this session as Markdown, HTML or JSON"));
+  places_->setObjectName(QStringLiteral("conversation_places"));
+  earlier_->setObjectName(QStringLiteral("earlier_conversation"));
+  earlier_->setText(QStringLiteral("‹"));
+  earlier_->setAccessibleName(tr("Earlier conversation"));
+  later_->setObjectName(QStringLiteral("later_conversation"));
+  later_->setText(QStringLiteral("›"));
+  later_->setAccessibleName(tr("Later conversation"));
+  for (QToolButton* button : {earlier_, later_})
+    button->setToolTip(tr("Conversations of this session that start from the documents beside each other"));
+  place_->setObjectName(QStringLiteral("conversation_place"));
+  place_->setProperty("role", QStringLiteral("secondary"));
+  place_->setFont(interface_font(12));
+  auto* places = new QHBoxLayout(places_);
+  places->setContentsMargins(0, 0, 0, 0);
+  places->setSpacing(2);
+  places->addWidget(earlier_);
+  places->addWidget(place_);
+  places->addWidget(later_);
+  places_->hide();
+  connect(earlier_, &QToolButton::clicked, this, [this] { Q_EMIT neighbour_requested(-1); });
+  connect(later_, &QToolButton::clicked, this, [this] { Q_EMIT neighbour_requested(1); });
   auto* bar_layout = new QHBoxLayout(bar);
   bar_layout->setContentsMargins(14, 0, 10, 0);
   bar_layout->addWidget(title_, 1);
+  bar_layout->addWidget(places_);
   bar_layout->addWidget(export_);
 
   messages_->setObjectName(QStringLiteral("messages"));
@@ -174,6 +200,13 @@ void ConversationPane::set_title(const QString& title) {
 
 void ConversationPane::set_exportable(bool exportable) {
   export_->setVisible(exportable);
+}
+
+void ConversationPane::set_place(int place, int count) {
+  place_->setText(tr("%1 of %2").arg(place).arg(count));
+  earlier_->setEnabled(place > 1);
+  later_->setEnabled(place < count);
+  places_->setVisible(count > 1 && place > 0);
 }
 
 void ConversationPane::show_notice(const QString& sentence, const QString& action, Notice kind) {

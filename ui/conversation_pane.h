@@ -30,6 +30,8 @@ class ConversationPane : public QWidget {
   QuestionBox& box() { return *box_; }
   void set_title(const QString& title);
   void set_exportable(bool exportable);
+  /// Which of several conversations of the session is shown, from 1; nothing is shown for fewer than two.
+  void set_place(int place, int count);
   /// A sentence above the box with one action; empty hides it.
   enum class Notice { calm, problem };
   void show_notice(const QString& sentence, const QString& action, Notice kind = Notice::problem);
@@ -55,6 +57,7 @@ class ConversationPane : public QWidget {
   void citation_opened(const lectern::app::Citation& citation, const std::vector<lectern::app::Citation>& all);
   void regenerate_requested(qint64 answer);
   void export_requested();
+  void neighbour_requested(int step);  // -1: the conversation before this one, 1: the one behind it
   void notice_action();
 
  protected:
@@ -70,6 +73,9 @@ class ConversationPane : public QWidget {
   ConversationModel* model_;
   ElidedLabel* title_;
   QToolButton* export_;
+  QWidget* places_;
+  QToolButton *earlier_, *later_;
+  QLabel* place_;
   QScrollArea* scroll_;
   QWidget* messages_;
   QVBoxLayout* column_;

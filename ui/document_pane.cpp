@@ -137,6 +137,10 @@ void DocumentPane::build_bar() {
   });
 }
 
+bool DocumentPane::is_finding() const {
+  return find_bar_->isVisible();
+}
+
 void DocumentPane::build_find_bar() {
   find_bar_->setObjectName(QStringLiteral("find_bar"));
   find_bar_->setAttribute(Qt::WA_StyledBackground);

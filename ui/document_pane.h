@@ -48,6 +48,7 @@ class DocumentPane : public QWidget {
 
   void show_find_bar();
   void close_find_bar();
+  bool is_finding() const;
   void find_next();
   void find_previous();
   void focus_page_box();

@@ -6,6 +6,7 @@
 #include <QLocale>
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace lectern::ui {
 
@@ -68,8 +69,11 @@ void LibraryModel::set_documents(std::vector<app::DocumentRow> rows) {
     const QString path = QString::fromStdString(row.path);
     const QString key = key_of(row);
     if (key == path || known_.contains(key)) continue;
-    const auto old = std::find(ticks_.begin(), ticks_.end(), path);
-    if (old != ticks_.end() && std::find(ticks_.begin(), ticks_.end(), key) == ticks_.end()) *old = key;
+    for (std::vector<QString>* ticks : {&ticks_, proposed_ ? &*proposed_ : nullptr}) {
+      if (!ticks) continue;
+      const auto old = std::find(ticks->begin(), ticks->end(), path);
+      if (old != ticks->end() && std::find(ticks->begin(), ticks->end(), key) == ticks->end()) *old = key;
+    }
     if (known_.contains(path)) known_.insert(key);
   }
   bool ticks_moved = false;
@@ -162,7 +166,7 @@ void LibraryModel::rebuild() {
   });
   if (same) {
     rows_ = std::move(next);
-    if (!rows_.empty()) Q_EMIT dataChanged(index(0), index(static_cast<int>(rows_.size()) - 1));
+    refresh();
     return;
   }
   beginResetModel();
@@ -177,12 +181,101 @@ bool LibraryModel::tick(const QString& key, bool on) {
     ticks_.push_back(key);
   else
     ticks_.erase(at);
+  if (proposed_) {
+    std::erase(*proposed_, key);
+    if (on) proposed_->push_back(key);
+  }
   return true;
 }
 
+bool LibraryModel::is_ticked(const QString& key) const {
+  const std::vector<QString>& shown = proposed_ ? *proposed_ : ticks_;
+  return std::find(shown.begin(), shown.end(), key) != shown.end();
+}
+
 std::vector<QString> LibraryModel::ticked() const {
+  return ready_of(ticks_);
+}
+
+std::vector<QString> LibraryModel::proposed() const {
+  return ready_of(proposed_ ? *proposed_ : ticks_);
+}
+
+void LibraryModel::change_ticks(std::vector<QString> ticks, const QString& row) {
+  if (proposes_) {
+    stop_asking();
+    proposed_ = std::move(ticks);
+    refresh();
+    Q_EMIT ticks_proposed(row);
+    return;
+  }
+  ticks_ = std::move(ticks);
+  refresh();
+  Q_EMIT ticks_changed();
+}
+
+void LibraryModel::accept_proposal() {
+  stop_asking();
+  if (!proposed_) return;
+  ticks_ = *std::exchange(proposed_, std::nullopt);
+  refresh();
+  Q_EMIT ticks_changed();
+}
+
+void LibraryModel::drop_proposal() {
+  stop_asking();
+  proposed_.reset();
+  refresh();
+}
+
+bool LibraryModel::can_move(const QString& key, int step) const {
+  const std::vector<QString> ready = proposed();
+  const auto at = std::find(ready.begin(), ready.end(), key);
+  if (at == ready.end()) return false;
+  return step < 0 ? at != ready.begin() : at + 1 != ready.end();
+}
+
+bool LibraryModel::move(const QString& key, int step) {
+  if (!can_move(key, step)) return false;
+  // The neighbour among those that are ready; what is still being read keeps its place.
+  const std::vector<QString> ready = proposed();
+  const auto at = std::find(ready.begin(), ready.end(), key);
+  std::vector<QString> ticks = proposed_ ? *proposed_ : ticks_;
+  std::iter_swap(std::find(ticks.begin(), ticks.end(), key), std::find(ticks.begin(), ticks.end(), *(at + step)));
+  change_ticks(std::move(ticks), key);
+  return true;
+}
+
+void LibraryModel::ask(const QString& key, const QString& sentence, const QStringList& actions) {
+  asking_row_ = key;
+  question_ = sentence;
+  answers_ = actions;
+  refresh();
+}
+
+void LibraryModel::stop_asking() {
+  if (asking_row_.isEmpty()) return;
+  asking_row_.clear();
+  refresh();
+}
+
+void LibraryModel::set_readings(const QHash<QString, Reading>& readings) {
+  readings_ = readings;
+  refresh();
+}
+
+void LibraryModel::refresh() {
+  if (!rows_.empty()) Q_EMIT dataChanged(index(0), index(static_cast<int>(rows_.size()) - 1));
+}
+
+QString LibraryModel::row_key(const Row& row) const {
+  // A path begins with a slash and a fingerprint has none: no document has such a key.
+  return row.kind == Kind::collection ? QStringLiteral("collection/") + row.label : key_of(documents_[row.item]);
+}
+
+std::vector<QString> LibraryModel::ready_of(const std::vector<QString>& keys) const {
   std::vector<QString> result;
-  for (const QString& key : ticks_) {
+  for (const QString& key : keys) {
     const app::DocumentRow* row = find(key);
     if (row && row->state == app::DocumentState::ready && !row->fingerprint.empty()) result.push_back(key);
   }
@@ -200,18 +293,20 @@ std::vector<app::DocumentRow> LibraryModel::waiting() const {
 
 void LibraryModel::set_ticked(const std::vector<QString>& fingerprints) {
   ticks_ = fingerprints;
-  if (!rows_.empty()) Q_EMIT dataChanged(index(0), index(static_cast<int>(rows_.size()) - 1));
+  proposed_.reset();
+  stop_asking();
+  refresh();
   Q_EMIT ticks_changed();
 }
 
 void LibraryModel::set_current_document(const QString& key) {
   current_document_ = key;
-  if (!rows_.empty()) Q_EMIT dataChanged(index(0), index(static_cast<int>(rows_.size()) - 1));
+  refresh();
 }
 
 void LibraryModel::set_current_session(std::int64_t session) {
   current_session_ = session;
-  if (!rows_.empty()) Q_EMIT dataChanged(index(0), index(static_cast<int>(rows_.size()) - 1));
+  refresh();
 }
 
 const app::DocumentRow* LibraryModel::find(const QString& key) const {
@@ -257,21 +352,54 @@ QVariant LibraryModel::data(const QModelIndex& index, int role) const {
   return {};
 }
 
+QString LibraryModel::detail(const app::DocumentRow& row) const {
+  const QString dot = QStringLiteral(" · "), key = key_of(row);
+  const auto reading = readings_.constFind(key);
+  const bool is_known = row.state == app::DocumentState::ready && is_ticked(key) && reading != readings_.constEnd();
+  if (!is_known) return describe(row);
+  // Where it stands among several: the number that answers call it by, and what moving it changes.
+  const std::vector<QString> order = proposed();
+  QStringList parts;
+  if (order.size() > 1) {
+    parts << tr("No. %1").arg(std::find(order.begin(), order.end(), key) - order.begin() + 1);
+  }
+  if (reading->kept >= reading->tokens) return (parts << describe(row)).join(dot);
+  if (!reading->is_running)
+    return (parts << tr("%1 tokens to read").arg(grouped(reading->tokens - reading->kept))).join(dot);
+  parts << tr("reading %1 %").arg(100 * reading->kept / std::max<std::int64_t>(1, reading->tokens));
+  if (reading->seconds_left >= 0) parts << tr("%1 left").arg(duration_words(reading->seconds_left));
+  return parts.join(dot);
+}
+
 QVariant LibraryModel::document_data(const app::DocumentRow& row, int role) const {
   const bool failed = row.state == app::DocumentState::failed;
+  const bool asks = !asking_row_.isEmpty() && asking_row_ == key_of(row);
   const QString path = QString::fromStdString(row.path);
   switch (role) {
     case Qt::DisplayRole: return QString::fromStdString(row.name);
-    case detail_role: return describe(row);
+    case asks_role: return asks;
+    case ticked_role: return is_ticked(key_of(row));
+    case detail_role: return asks ? question_ : detail(row);
     case Qt::ToolTipRole: {
       QString text = path;
+      const auto reading = readings_.constFind(key_of(row));
+      if (reading != readings_.constEnd() && is_ticked(key_of(row)) && reading->kept < reading->tokens) {
+        text +=
+            QLatin1Char('\n') + tr("%1 of %2 tokens are read").arg(grouped(reading->kept), grouped(reading->tokens));
+      }
       if (!row.problem.empty()) text += QLatin1Char('\n') + QString::fromStdString(row.problem);
       return text;
     }
     case Qt::AccessibleTextRole:
-      return QString(QString::fromStdString(row.name) + QStringLiteral(", ") + describe(row));
-    case problem_role: return failed || row.pages_without_text > 0;
+      return QString(QString::fromStdString(row.name) + QStringLiteral(", ") + (asks ? question_ : detail(row)));
+    case problem_role: return !asks && (failed || row.pages_without_text > 0);
     case progress_role:
+      if (asks) return -1.0;
+      if (row.state == app::DocumentState::ready && is_ticked(key_of(row))) {
+        const Reading reading = readings_.value(key_of(row));
+        if (reading.is_running && reading.kept < reading.tokens)
+          return static_cast<double>(reading.kept) / static_cast<double>(reading.tokens);
+      }
       if (row.state != app::DocumentState::reading) return -1.0;
       return row.pages > 0 ? std::clamp(static_cast<double>(row.pages_read) / row.pages, 0.0, 1.0) : 0.0;
     case key_role: return key_of(row);
@@ -279,12 +407,13 @@ QVariant LibraryModel::document_data(const app::DocumentRow& row, int role) cons
     case password_role: return password_needed_.contains(path);
     case current_role: return key_of(row) == current_document_;
     case actions_role:
+      if (asks) return answers_;
       if (!failed) return QStringList();
       return password_needed_.contains(path) ? QStringList{tr("Enter password…"), tr("Remove")}
                                              : QStringList{tr("Remove")};
     case Qt::CheckStateRole:
       if (failed) return {};
-      return std::find(ticks_.begin(), ticks_.end(), key_of(row)) != ticks_.end() ? Qt::Checked : Qt::Unchecked;
+      return is_ticked(key_of(row)) ? Qt::Checked : Qt::Unchecked;
     default: return {};
   }
 }
@@ -298,13 +427,16 @@ QVariant LibraryModel::collection_data(const Row& row, int role) const {
     ready += document.state == app::DocumentState::ready ? 1 : 0;
     reading += document.state == app::DocumentState::reading ? 1 : 0;
     failed += document.state == app::DocumentState::failed ? 1 : 0;
-    on += std::find(ticks_.begin(), ticks_.end(), key_of(document)) != ticks_.end() ? 1 : 0;
+    on += is_ticked(key_of(document)) ? 1 : 0;
   }
   const int count = static_cast<int>(row.members.size());
+  const bool asks = !asking_row_.isEmpty() && asking_row_ == row_key(row);
   switch (role) {
     case Qt::DisplayRole: return QString(row.label + QLatin1Char('/'));
+    case asks_role: return asks;
     case Qt::AccessibleTextRole:
     case detail_role: {
+      if (asks) return role == detail_role ? question_ : QString(row.label + QStringLiteral(", ") + question_);
       QStringList parts{tr("%n file(s)", nullptr, count)};
       if (tokens > 0) parts << tr("%1 tokens").arg(grouped(tokens));
       if (reading > 0 || ready > 0) parts << (reading > 0 ? tr("reading") : tr("ready"));
@@ -312,11 +444,11 @@ QVariant LibraryModel::collection_data(const Row& row, int role) const {
       const QString detail = parts.join(QStringLiteral(" · "));
       return role == detail_role ? detail : QString(row.label + QStringLiteral(", ") + detail);
     }
-    case problem_role: return failed > 0;
+    case problem_role: return !asks && failed > 0;
     case progress_role: return reading > 0 ? static_cast<double>(ready + failed) / std::max(count, 1) : -1.0;
     case key_role: return row.label;
     case expanded_role: return expanded_.contains(row.label);
-    case actions_role: return QStringList();
+    case actions_role: return asks ? answers_ : QStringList();
     case Qt::CheckStateRole:
       if (failed == count) return {};
       return on == 0 ? Qt::Unchecked : on + failed >= count ? Qt::Checked : Qt::PartiallyChecked;
@@ -342,15 +474,7 @@ QVariant LibraryModel::session_data(const app::SessionRow& row, int role) const 
 bool LibraryModel::setData(const QModelIndex& index, const QVariant& value, int role) {
   if (!index.isValid() || !checkIndex(index)) return false;
   const Row& row = rows_[static_cast<std::size_t>(index.row())];
-  if (role == Qt::CheckStateRole && row.kind == Kind::document) {
-    if (documents_[row.item].state == app::DocumentState::failed) return false;
-    tick(key_of(documents_[row.item]), value.toInt() == Qt::Checked);
-  } else if (role == Qt::CheckStateRole && row.kind == Kind::collection) {
-    for (const std::size_t member : row.members) {
-      if (documents_[member].state == app::DocumentState::failed) continue;
-      tick(key_of(documents_[member]), value.toInt() == Qt::Checked);
-    }
-  } else if (role == Qt::EditRole && row.kind == Kind::session) {
+  if (role == Qt::EditRole && row.kind == Kind::session) {
     const QString name = value.toString().trimmed();
     const std::int64_t id = sessions_[row.item].id;
     if (name.isEmpty() || name == QString::fromStdString(sessions_[row.item].name)) return false;
@@ -358,11 +482,21 @@ bool LibraryModel::setData(const QModelIndex& index, const QVariant& value, int 
     Q_EMIT dataChanged(index, index);
     Q_EMIT session_renamed(id, name);
     return true;
-  } else {
-    return false;
   }
-  Q_EMIT dataChanged(this->index(0), this->index(static_cast<int>(rows_.size()) - 1));
-  Q_EMIT ticks_changed();
+  if (role != Qt::CheckStateRole || (row.kind != Kind::document && row.kind != Kind::collection)) return false;
+  const std::vector<std::size_t> items = row.kind == Kind::document ? std::vector{row.item} : row.members;
+  if (row.kind == Kind::document && documents_[row.item].state == app::DocumentState::failed) return false;
+  std::vector<QString> ticks = proposed_ ? *proposed_ : ticks_;
+  for (const std::size_t item : items) {
+    if (documents_[item].state == app::DocumentState::failed) continue;
+    const QString key = key_of(documents_[item]);
+    const auto at = std::find(ticks.begin(), ticks.end(), key);
+    if (value.toInt() == Qt::Checked && at == ticks.end())
+      ticks.push_back(key);
+    else if (value.toInt() != Qt::Checked && at != ticks.end())
+      ticks.erase(at);
+  }
+  change_ticks(std::move(ticks), row_key(row));
   return true;
 }
 

@@ -6,6 +6,8 @@
 #include <QHash>
 #include <QSet>
 #include <QString>
+#include <QStringList>
+#include <optional>
 #include <vector>
 
 #include "app/records.h"
@@ -29,11 +31,19 @@ class LibraryModel : public QAbstractListModel {
     session_role,  // id
     count_role,    // messages of a session
     pinned_role,
-    actions_role,   // QStringList: labels of the actions of a failed row
+    actions_role,   // QStringList: labels of the actions of a row that failed or asks
     expanded_role,  // bool, collections
     indent_role,
     password_role,  // bool: it asks for a password
     current_role,   // bool: open in the reader, or the open session
+    ticked_role,    // bool: it is one of the session's documents
+    asks_role,      // bool: it asks whether a change shall be made
+  };
+  /// What the model's reading of a document has come to.
+  struct Reading {
+    std::int64_t tokens = 0, kept = 0;
+    bool is_running = false;
+    double seconds_left = -1;  // negative: unknown
   };
 
   using QAbstractListModel::QAbstractListModel;
@@ -49,7 +59,24 @@ class LibraryModel : public QAbstractListModel {
   std::vector<QString> ticked() const;
   /// Documents with a tick that are still being read.
   std::vector<app::DocumentRow> waiting() const;
+  /// Drops a change that is proposed.
   void set_ticked(const std::vector<QString>& fingerprints);
+  /// Of the documents with a tick; those that are not named say nothing about it.
+  void set_readings(const QHash<QString, Reading>& readings);
+
+  /// With `on`, ticks and places are proposed by a signal and change when the proposal is accepted; else at once.
+  void set_proposes(bool on) { proposes_ = on; }
+  /// ticked() as it would be.
+  std::vector<QString> proposed() const;
+  void accept_proposal();
+  void drop_proposal();
+  /// Moves a document among those with a tick: -1 earlier, 1 later. False: it has no neighbour there.
+  bool move(const QString& key, int step);
+  bool can_move(const QString& key, int step) const;
+  /// The row asks, in place of its second line, with two actions; only one row asks at a time. The key of a proposal's
+  /// row, or of a document.
+  void ask(const QString& key, const QString& sentence, const QStringList& actions);
+  void stop_asking();
   void set_current_document(const QString& key);
   void set_current_session(std::int64_t session);
   const std::vector<app::DocumentRow>& documents() const { return documents_; }
@@ -65,6 +92,7 @@ class LibraryModel : public QAbstractListModel {
 
  Q_SIGNALS:
   void ticks_changed();
+  void ticks_proposed(const QString& row);
   void session_renamed(qint64 session, const QString& name);
 
  private:
@@ -81,11 +109,22 @@ class LibraryModel : public QAbstractListModel {
   QVariant collection_data(const Row& row, int role) const;
   QVariant session_data(const app::SessionRow& row, int role) const;
   bool tick(const QString& key, bool on);
+  bool is_ticked(const QString& key) const;  // as it is shown: with what is proposed
+  void change_ticks(std::vector<QString> ticks, const QString& row);
+  std::vector<QString> ready_of(const std::vector<QString>& keys) const;
+  void refresh();
+  QString detail(const app::DocumentRow& row) const;
+  QString row_key(const Row& row) const;
 
   std::vector<app::DocumentRow> documents_;
   std::vector<app::SessionRow> sessions_;
   std::vector<Row> rows_;
   std::vector<QString> ticks_;  // keys, in order
+  std::optional<std::vector<QString>> proposed_;
+  bool proposes_ = false;
+  QHash<QString, Reading> readings_;
+  QString asking_row_, question_;
+  QStringList answers_;
   QSet<QString> known_, expanded_, password_needed_;
   QString filter_, current_document_;
   std::int64_t current_session_ = 0;

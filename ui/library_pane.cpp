@@ -135,6 +135,10 @@ void LibraryPane::choose(const QModelIndex& index) {
 }
 
 void LibraryPane::act(const QModelIndex& index, int action) {
+  if (index.data(LibraryModel::asks_role).toBool()) {
+    Q_EMIT question_answered(action == 0);
+    return;
+  }
   const bool password = index.data(LibraryModel::password_role).toBool();
   if (password && action == 0)
     ask_password(index.data(LibraryModel::path_role).toString());
@@ -153,16 +157,12 @@ void LibraryPane::ask_password(const QString& path) {
 }
 
 void LibraryPane::remove(const QModelIndex& index) {
-  const bool failed = !index.data(LibraryModel::actions_role).toStringList().isEmpty();
-  if (!failed) {
-    QMessageBox box(QMessageBox::Question, tr("Remove document"),
-                    tr("Remove “%1” from the library? The file itself stays where it is.").arg(index.data().toString()),
-                    QMessageBox::Cancel, this);
-    QPushButton* yes = box.addButton(tr("Remove"), QMessageBox::DestructiveRole);
-    box.exec();
-    if (box.clickedButton() != yes) return;
-  }
-  workspace_.remove_document(index.data(LibraryModel::key_role).toString());
+  const QString key = index.data(LibraryModel::key_role).toString();
+  const app::DocumentRow* row = model_->find(key);
+  if (row && row->state == app::DocumentState::failed)
+    workspace_.remove_document(key);
+  else
+    Q_EMIT remove_proposed(key);
 }
 
 void LibraryPane::delete_session(const QModelIndex& index) {
@@ -199,8 +199,16 @@ void LibraryPane::show_menu(const QPoint& at) {
     if (index.data(LibraryModel::password_role).toBool()) {
       menu->addAction(tr("Enter password…"), this, [this, kept] { act(kept, 0); });
     }
+    if (index.data(LibraryModel::ticked_role).toBool()) {
+      const QString key = index.data(LibraryModel::key_role).toString();
+      menu->addSeparator();
+      menu->addAction(tr("Read it earlier\tAlt+Up"), this, [this, key] { model_->move(key, -1); })
+          ->setEnabled(model_->can_move(key, -1));
+      menu->addAction(tr("Read it later\tAlt+Down"), this, [this, key] { model_->move(key, 1); })
+          ->setEnabled(model_->can_move(key, 1));
+    }
     menu->addSeparator();
-    menu->addAction(tr("Remove from the library"), this, [this, kept] { remove(kept); });
+    menu->addAction(tr("Remove from the library\tDel"), this, [this, kept] { remove(kept); });
   } else if (kind == LibraryModel::Kind::collection) {
     menu->addAction(tr("Show or hide its files"), this,
                     [this, kept] { model_->toggle_collection(kept.data(LibraryModel::key_role).toString()); });
@@ -225,6 +233,16 @@ bool LibraryPane::eventFilter(QObject* watched, QEvent* event) {
     const QModelIndex index = list_->currentIndex();
     if (watched == list_ && index.isValid()) {
       const auto kind = static_cast<LibraryModel::Kind>(index.data(LibraryModel::kind_role).toInt());
+      const bool asks = index.data(LibraryModel::asks_role).toBool();
+      if (asks && (key->key() == Qt::Key_Return || key->key() == Qt::Key_Enter)) {
+        Q_EMIT question_answered(true);
+        return true;
+      }
+      const bool up = key->key() == Qt::Key_Up, down = key->key() == Qt::Key_Down;
+      if ((up || down) && key->modifiers() & Qt::AltModifier && kind == LibraryModel::Kind::document) {
+        model_->move(index.data(LibraryModel::key_role).toString(), up ? -1 : 1);
+        return true;
+      }
       if (key->key() == Qt::Key_Delete && kind == LibraryModel::Kind::session) {
         delete_session(index);
         return true;

@@ -34,6 +34,10 @@ class LibraryPane : public QWidget {
   void session_chosen(qint64 session);
   void session_deleted(qint64 session);
   void export_requested(qint64 session);
+  /// A document that was read shall leave the library.
+  void remove_proposed(const QString& key);
+  /// What a row asked (LibraryModel::ask).
+  void question_answered(bool yes);
 
  protected:
   bool eventFilter(QObject* watched, QEvent* event) override;

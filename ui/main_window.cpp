@@ -8,6 +8,8 @@
 #include <QSplitter>
 #include <QTabBar>
 #include <QVBoxLayout>
+#include <algorithm>
+#include <utility>
 
 #include "ui/answer_view.h"
 #include "ui/context_meter.h"
@@ -19,6 +21,7 @@
 #include "ui/library_model.h"
 #include "ui/library_pane.h"
 #include "ui/question_box.h"
+#include "ui/report_words.h"
 #include "ui/theme.h"
 
 namespace lectern::ui {
@@ -26,6 +29,8 @@ namespace lectern::ui {
 namespace {
 
 constexpr int library_width = 272, conversation_width = 456;
+constexpr double dear_seconds = 10;        // a change that costs more is asked about first
+constexpr std::int64_t dear_tokens = 500;  // and one of unknown duration
 
 }  // namespace
 
@@ -145,7 +150,18 @@ void MainWindow::connect_panes() {
     reader_->open(fingerprint);
     if (tabs_->isVisible()) tabs_->setCurrentIndex(0);
   });
-  connect(&library_->model(), &LibraryModel::ticks_changed, this, &MainWindow::ticks_changed);
+  LibraryModel& documents = library_->model();
+  documents.set_proposes(true);
+  connect(&documents, &LibraryModel::ticks_changed, this, &MainWindow::ticks_changed);
+  connect(&documents, &LibraryModel::ticks_proposed, this, [this, &documents](const QString& row) {
+    propose_change({documents.ticked(), documents.proposed(), row, {}, false});
+  });
+  connect(library_, &LibraryPane::remove_proposed, this, [this, &documents](const QString& key) {
+    std::vector<QString> rest = documents.ticked();
+    std::erase(rest, key);
+    propose_change({documents.ticked(), rest, key, key, false});
+  });
+  connect(library_, &LibraryPane::question_answered, this, &MainWindow::settle_change);
 
   connect(reader_, &DocumentPane::library_toggled, this, &MainWindow::toggle_library);
   connect(reader_, &DocumentPane::place_changed, this, [this] { remember_soon_.start(); });
@@ -159,6 +175,7 @@ void MainWindow::connect_panes() {
   connect(&empty, &EmptyState::model_requested, this, &MainWindow::choose_model);
 
   connect(conversation_, &ConversationPane::citation_opened, this, &MainWindow::open_citation);
+  connect(conversation_, &ConversationPane::neighbour_requested, this, &MainWindow::show_neighbour);
   connect(conversation_, &ConversationPane::export_requested, this, [this] { export_session(session_); });
   connect(conversation_, &ConversationPane::notice_action, this, &MainWindow::choose_model);
   connect(conversation_, &ConversationPane::regenerate_requested, this, [this](qint64 answer) {
@@ -168,6 +185,16 @@ void MainWindow::connect_panes() {
   });
   QuestionBox& box = conversation_->box();
   connect(&box, &QuestionBox::ask_requested, this, &MainWindow::ask);
+  connect(&box, &QuestionBox::from_changed, this, [this](QuestionBox::From from) {
+    workspace_.remember(
+        session_, QStringLiteral("ask_from"),
+        from == QuestionBox::From::documents ? QStringLiteral("documents") : QStringLiteral("conversation"));
+    show_ready();
+  });
+  ConversationModel& messages = conversation_->model();
+  const auto offer_choice = [&box, &messages] { box.set_conversation(messages.rowCount() > 0); };
+  connect(&messages, &QAbstractItemModel::modelReset, this, offer_choice);
+  connect(&messages, &QAbstractItemModel::rowsInserted, this, offer_choice);
   connect(&box, &QuestionBox::stop_requested, this, &MainWindow::stop);
   connect(&box, &QuestionBox::files_pasted, this, &MainWindow::add_paths);
   connect(splitter_, &QSplitter::splitterMoved, this, [this] { remember_soon_.start(); });
@@ -195,6 +222,7 @@ void MainWindow::connect_workspace() {
               model.set_messages(std::move(shown));
             }
             model.begin_answer(question, answer);
+            show_place();
             conversation_->scroll_to_end();
             conversation_->show_reading(0, 0, -1);
             show_ready();
@@ -215,13 +243,28 @@ void MainWindow::connect_workspace() {
     conversation_->set_exportable(true);
     measure_soon_.start();
   });
+  connect(&workspace_, &Workspace::conversation_shown, this, [this](std::int64_t session) {
+    if (session != session_) return;
+    conversation_->leave_editing();
+    conversation_->model().set_messages(workspace_.messages(session_));
+    conversation_->scroll_to_end();
+    show_place();
+    measure_soon_.start();
+  });
   connect(&workspace_, &Workspace::context_measured, this, [this](std::int64_t session, const app::ContextUse& use) {
     if (session != session_) return;
     use_ = use;
-    meter_->set_use(use);
-    context_words_->setText(meter_->words());
-    show_ready();
+    show_use();
   });
+  connect(&workspace_, &Workspace::reading_ahead, this, [this](std::int64_t session, const app::ReadingAhead& reading) {
+    if (session != session_) return;
+    ahead_ = reading;
+    show_use();
+  });
+  connect(&workspace_, &Workspace::documents_priced, this,
+          [this](std::int64_t session, const std::vector<QString>& to, const app::DocumentsPrice& price) {
+            if (session == session_ && change_ && !change_->asked && change_->to == to) price_change(price);
+          });
 }
 
 // ---- Sessions ------------------------------------------------------------------------------------------------------
@@ -230,7 +273,7 @@ void MainWindow::open_session(std::int64_t session) {
   if (session != 0 && session == session_) return;
   remember_now();
   waiting_.reset();
-  session_ = session;
+  set_session(session);
   show_session();
   if (session_ == 0) return;
   const QString document = workspace_.remembered(session_, QStringLiteral("document"));
@@ -241,8 +284,15 @@ void MainWindow::open_session(std::int64_t session) {
   remember_soon_.start();
 }
 
+void MainWindow::set_session(std::int64_t session) {
+  session_ = session;
+  ahead_ = {};
+}
+
 void MainWindow::show_session() {
   opening_ = true;
+  change_.reset();
+  library_->model().drop_proposal();
   ConversationModel& model = conversation_->model();
   conversation_->leave_editing();
   conversation_->show_waiting({});
@@ -255,17 +305,37 @@ void MainWindow::show_session() {
   }
   conversation_->set_title(title);
   conversation_->set_exportable(model.rowCount() > 0);
+  const bool from_documents =
+      session_ != 0 && workspace_.remembered(session_, QStringLiteral("ask_from")) == QLatin1String("documents");
+  conversation_->box().set_from(from_documents ? QuestionBox::From::documents : QuestionBox::From::conversation);
   conversation_->box().set_busy(session_ != 0 && workspace_.is_busy(session_));
   conversation_->scroll_to_end();
+  show_place();
   reader_->clear_citations();
   opening_ = false;
   ticks_changed();
 }
 
+void MainWindow::show_place() {
+  const ConversationModel& model = conversation_->model();
+  const std::vector<std::int64_t> all =
+      session_ == 0 ? std::vector<std::int64_t>() : workspace_.first_questions(session_);
+  const auto at = model.rowCount() == 0 ? all.end() : std::find(all.begin(), all.end(), model.message(0).id);
+  conversation_->set_place(at == all.end() ? 0 : static_cast<int>(at - all.begin()) + 1, static_cast<int>(all.size()));
+}
+
+void MainWindow::show_neighbour(int step) {
+  if (session_ == 0 || workspace_.is_busy(session_) || conversation_->model().rowCount() == 0) return;
+  const std::vector<std::int64_t> all = workspace_.first_questions(session_);
+  const auto at = std::find(all.begin(), all.end(), conversation_->model().message(0).id);
+  if (at == all.end() || (step < 0 ? at == all.begin() : at + 1 == all.end())) return;
+  workspace_.show_conversation(session_, *(at + step));
+}
+
 void MainWindow::new_session() {
   remember_now();
   waiting_.reset();
-  session_ = 0;
+  set_session(0);
   show_session();
   conversation_->box().edit().setFocus();
 }
@@ -301,7 +371,7 @@ void MainWindow::remember_now() {
 
 // ---- Questions -----------------------------------------------------------------------------------------------------
 
-void MainWindow::ask(const QString& question) {
+void MainWindow::ask(const QString& question, QuestionBox::From from) {
   if (workspace_.engine().phase == app::EngineState::Phase::none ||
       workspace_.engine().phase == app::EngineState::Phase::failed) {
     show_engine();
@@ -318,7 +388,12 @@ void MainWindow::ask(const QString& question) {
     if (parent == 0) parent = -1;  // the first question: a first message beside the old one
     model.set_messages(std::move(kept));
     conversation_->leave_editing();
+  } else if (from == QuestionBox::From::documents && model.rowCount() > 0) {
+    parent = -1;  // a first message beside the others
+    model.set_messages({});
   }
+  // A change whose price is not known yet was asked for before the question; one that waits for a yes was not made.
+  if (change_) settle_change(!change_->asked && change_->removed.isEmpty());
   conversation_->box().edit().clear();
   if (!library_->model().waiting().empty()) {
     waiting_ = Waiting{question, parent};
@@ -336,13 +411,16 @@ void MainWindow::ask(const QString& question) {
 void MainWindow::ask_now(const QString& question, std::int64_t parent) {
   const std::vector<QString> documents = library_->model().ticked();
   if (session_ == 0) {
-    session_ = workspace_.create_session(documents);
+    set_session(workspace_.create_session(documents));
+    if (conversation_->box().from() == QuestionBox::From::documents)
+      workspace_.remember(session_, QStringLiteral("ask_from"), QStringLiteral("documents"));
     library_->model().set_current_session(session_);
     conversation_->set_title(question);
   }
   conversation_->box().set_busy(true);
   workspace_.ask(session_, question, parent);
   remember_soon_.start();
+  measure_soon_.start();
 }
 
 void MainWindow::ask_waiting() {
@@ -416,6 +494,55 @@ void MainWindow::ticks_changed() {
   show_ready();
 }
 
+// ---- A change of the session's documents, and its price ------------------------------------------------------------
+
+void MainWindow::propose_change(Change change) {
+  library_->model().stop_asking();
+  change_ = std::move(change);
+  // What comes at the end costs only itself.
+  const bool adds = change_->from.size() <= change_->to.size() &&
+                    std::equal(change_->from.begin(), change_->from.end(), change_->to.begin());
+  if (!change_->removed.isEmpty() && (adds || workspace_.engine().phase != app::EngineState::Phase::ready))
+    price_change({0, 0});
+  else if (adds)
+    settle_change(true);
+  else
+    workspace_.price_documents(session_, change_->from, change_->to);
+}
+
+void MainWindow::price_change(const app::DocumentsPrice& price) {
+  const bool dear =
+      price.read_again > 0 && (price.seconds < 0 ? price.read_again >= dear_tokens : price.seconds > dear_seconds);
+  const bool removes = !change_->removed.isEmpty();
+  if (!dear && !removes) return settle_change(true);
+  change_->asked = true;
+  QString sentence;
+  if (removes) sentence = tr("Remove it from the library? The file itself stays where it is.");
+  if (dear) {
+    const QString tokens = grouped(price.read_again);
+    const bool moves = !removes && change_->from.size() == change_->to.size();
+    const QString what = moves ? tr("Moving this document reads %1 tokens again").arg(tokens)
+                               : tr("Taking it out reads %1 tokens again").arg(tokens);
+    if (removes) sentence += QLatin1Char(' ');
+    sentence += price.seconds >= 0 ? tr("%1, about %2.").arg(what, duration_words(price.seconds)) : tr("%1.").arg(what);
+  }
+  library_->model().ask(change_->row, sentence, {removes ? tr("Remove") : tr("Do it"), tr("Cancel")});
+}
+
+void MainWindow::settle_change(bool yes) {
+  const std::optional<Change> change = std::exchange(change_, std::nullopt);
+  LibraryModel& model = library_->model();
+  if (!change) return model.drop_proposal();
+  if (!change->removed.isEmpty()) {
+    model.stop_asking();
+    if (yes) workspace_.remove_document(change->removed);
+  } else if (yes) {
+    model.accept_proposal();
+  } else {
+    model.drop_proposal();
+  }
+}
+
 void MainWindow::measure() {
   workspace_.measure_context(session_, library_->model().ticked());
 }
@@ -433,6 +560,7 @@ void MainWindow::show_engine() {
   memory_->setText(state.phase == Phase::ready && state.model.memory_bytes > 0 ? memory_words(state.model.memory_bytes)
                                                                                : QString());
   if (missing) use_.reset();
+  if (state.phase != Phase::ready) ahead_ = {};
   const bool window = state.phase == Phase::ready;
   for (QWidget* widget :
        {static_cast<QWidget*>(context_label_), static_cast<QWidget*>(meter_), static_cast<QWidget*>(context_words_)}) {
@@ -461,15 +589,79 @@ void MainWindow::show_ready() {
                                    : tr("will be answered when reading is done"));
   }
   if (!use_) return box.set_ready(QuestionBox::Ready::ready, {});
-  std::int64_t kept = 0, unread = 0;
-  for (const auto& part : use_->parts) (part.kept ? kept : unread) += part.tokens;
+  show_costs();
+  if (ahead_.running) {
+    const QString words = tr("reading %1 of %2 tokens").arg(grouped(ahead_.read), grouped(ahead_.total));
+    return box.set_ready(
+        QuestionBox::Ready::reading,
+        ahead_.seconds_left >= 0 ? tr("%1, about %2 left").arg(words, duration_words(ahead_.seconds_left)) : words);
+  }
   if (!use_->fits) return box.set_ready(QuestionBox::Ready::reading, tr("does not fit: passages will be chosen"));
-  if (unread == 0 && kept > 0)
-    return box.set_ready(QuestionBox::Ready::ready, tr("ready: %1 tokens kept").arg(grouped(kept)));
+  const bool alone = conversation_->model().rowCount() > 0 && box.from() == QuestionBox::From::documents;
+  const std::int64_t unread = alone ? use_->documents_to_read : use_->to_read;
+  const double seconds = alone ? use_->documents_seconds : use_->seconds_to_read;
+  const std::int64_t kept = use_->in_memory + use_->on_disk;
+  if (unread == 0 && kept > 0) {
+    return box.set_ready(QuestionBox::Ready::ready,
+                         use_->on_disk > 0 ? tr("on disk: %1 tokens kept, ready in a moment").arg(grouped(kept))
+                                           : tr("ready: %1 tokens kept").arg(grouped(kept)));
+  }
   if (unread == 0) return box.set_ready(QuestionBox::Ready::ready, tr("ready"));
-  box.set_ready(QuestionBox::Ready::reading,
-                use_->seconds_to_read >= 0 ? tr("needs reading: about %1").arg(duration_words(use_->seconds_to_read))
-                                           : tr("needs reading: %1 tokens").arg(grouped(unread)));
+  const QString words = seconds >= 0 ? tr("needs reading: about %1").arg(duration_words(seconds))
+                                     : tr("needs reading: %1 tokens").arg(grouped(unread));
+  // A document at the end that is new, behind others that are kept, costs only itself.
+  bool anything_kept = false;
+  for (const auto& part : use_->parts) anything_kept = anything_kept || (!part.fingerprint.isEmpty() && part.kept > 0);
+  const bool first =
+      std::all_of(use_->miss_reasons.begin(), use_->miss_reasons.end(),
+                  [](inference::MissReason reason) { return reason == inference::MissReason::first_read; });
+  if (anything_kept && first) return box.set_ready(QuestionBox::Ready::reading, tr("%1, only what is new").arg(words));
+  if (use_->miss_reasons.empty()) return box.set_ready(QuestionBox::Ready::reading, words);
+  box.set_ready(QuestionBox::Ready::reading, tr("%1, %2").arg(words, miss_words(use_->miss_reasons)));
+}
+
+void MainWindow::show_costs() {
+  const auto cost = [](std::int64_t tokens, double seconds) {
+    if (tokens > 0 && seconds >= 0)
+      return tr("%1 tokens to read, about %2").arg(grouped(tokens), duration_words(seconds));
+    return tr("%1 tokens to read").arg(grouped(tokens));
+  };
+  QuestionBox& box = conversation_->box();
+  if (!use_->fits) return box.set_costs({}, {});
+  box.set_costs(tr("Starts from the conversation: %1.").arg(cost(use_->to_read, use_->seconds_to_read)),
+                tr("Starts from the documents: %1.").arg(cost(use_->documents_to_read, use_->documents_seconds)));
+}
+
+/// The last measurement, and what was read since.
+void MainWindow::show_use() {
+  if (!use_) return show_ready();
+  app::ContextUse use = *use_;
+  QHash<QString, LibraryModel::Reading> readings;
+  std::int64_t start = 0;
+  bool is_next = ahead_.running;  // documents are read in order
+  for (app::ContextUse::Part& part : use.parts) {
+    const bool of_documents = !part.fingerprint.isEmpty() || start == 0;
+    if (ahead_.running && of_documents)
+      part.kept = std::max(part.kept, std::clamp<std::int64_t>(ahead_.read - start, 0, part.tokens));
+    start += part.tokens;
+    if (part.fingerprint.isEmpty() || !use.fits) continue;
+    LibraryModel::Reading& reading = readings[part.fingerprint];
+    reading.tokens = part.tokens;
+    reading.kept = part.kept;
+    reading.is_running = is_next && part.kept < part.tokens;
+    if (reading.is_running) {
+      is_next = false;
+      // Of what is left of all documents, its share.
+      const std::int64_t left = ahead_.total - ahead_.read;
+      if (ahead_.seconds_left >= 0 && left > 0)
+        reading.seconds_left = ahead_.seconds_left * static_cast<double>(std::min(part.tokens - part.kept, left)) /
+                               static_cast<double>(left);
+    }
+  }
+  meter_->set_use(use);
+  context_words_->setText(meter_->words());
+  library_->model().set_readings(readings);
+  show_ready();
 }
 
 void MainWindow::closeEvent(QCloseEvent* event) {

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "app/workspace.h"
+#include "ui/question_box.h"
 
 class QLabel;
 class QSplitter;
@@ -42,7 +43,7 @@ class MainWindow : public QMainWindow {
   void new_session();
   void add_paths(const QStringList& paths);
   /// Asks as the question box does.
-  void ask(const QString& question);
+  void ask(const QString& question, QuestionBox::From from = QuestionBox::From::conversation);
   void stop();
   /// Writes place, splitter and session to the workspace now (also done shortly after each change).
   void remember_now();
@@ -63,16 +64,31 @@ class MainWindow : public QMainWindow {
     QString question;
     std::int64_t parent = 0;
   };
+  /// Of the session's documents: asked for by the person, applied when its price is known and accepted.
+  struct Change {
+    std::vector<QString> from, to;
+    QString row;      // of the library, that asks
+    QString removed;  // a document that leaves the library, or empty
+    bool asked = false;
+  };
   void build_layout();
   void build_shortcuts();
   void connect_workspace();
   void connect_panes();
   void show_session();
+  void set_session(std::int64_t session);
   void ask_now(const QString& question, std::int64_t parent);
   void ask_waiting();
   void documents_changed();
   void ticks_changed();
+  void propose_change(Change change);
+  void price_change(const app::DocumentsPrice& price);
+  void settle_change(bool yes);
   void measure();
+  void show_use();
+  void show_costs();
+  void show_place();
+  void show_neighbour(int step);
   void show_engine();
   void show_ready();
   void add_by_dialog();
@@ -90,7 +106,9 @@ class MainWindow : public QMainWindow {
   WindowOptions options_;
   std::int64_t session_ = 0;
   std::optional<Waiting> waiting_;
+  std::optional<Change> change_;
   std::optional<app::ContextUse> use_;
+  app::ReadingAhead ahead_;      // of this session
   bool opening_ = false;         // a session is being opened: its ticks are not a change
   bool library_wanted_ = true;   // in a wide window
   bool library_forced_ = false;  // shown by hand in a narrow one

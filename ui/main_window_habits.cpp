@@ -79,12 +79,13 @@ void MainWindow::escape() {
     box.edit().clear();
     return;
   }
+  if (change_) return settle_change(false);
   QWidget* focused = QApplication::focusWidget();
-  if (focused && reader_->isAncestorOf(focused)) {
-    reader_->close_find_bar();
-    return;
-  }
-  if (auto* line = qobject_cast<QLineEdit*>(focused)) line->clear();
+  if (reader_->is_finding()) return reader_->close_find_bar();
+  auto* line = qobject_cast<QLineEdit*>(focused);
+  if (ahead_.running && !(line && !line->text().isEmpty())) return workspace_.stop(session_);
+  if (focused && reader_->isAncestorOf(focused)) return;
+  if (line) line->clear();
   box.edit().setFocus();
 }
 

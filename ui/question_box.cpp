@@ -8,6 +8,7 @@
 #include <QMimeData>
 #include <QPushButton>
 #include <QStyle>
+#include <QToolButton>
 #include <QUrl>
 #include <QVBoxLayout>
 #include <algorithm>
@@ -37,7 +38,7 @@ void QuestionEdit::keyPressEvent(QKeyEvent* event) {
     return;
   }
   if (enter && event->modifiers() & Qt::ControlModifier) {
-    Q_EMIT send_requested();
+    Q_EMIT send_from_documents_requested();
     return;
   }
   if (enter && event->modifiers() & Qt::ShiftModifier) {
@@ -91,6 +92,9 @@ QuestionBox::QuestionBox(QWidget* parent)
     : QFrame(parent),
       frame_(new QFrame(this)),
       edit_(new QuestionEdit(frame_)),
+      choice_(new QWidget(frame_)),
+      continue_(new QToolButton(choice_)),
+      documents_(new QToolButton(choice_)),
       dot_(new QLabel(frame_)),
       ready_(new QLabel(frame_)),
       hint_(new QLabel(tr("Enter sends"), frame_)),
@@ -114,6 +118,28 @@ QuestionBox::QuestionBox(QWidget* parent)
   stop_->setToolTip(tr("Stop and keep what was done (Esc)"));
   stop_->hide();
 
+  choice_->setObjectName(QStringLiteral("ask_from"));
+  continue_->setObjectName(QStringLiteral("ask_continue"));
+  continue_->setText(tr("Continue the conversation"));
+  documents_->setObjectName(QStringLiteral("ask_documents"));
+  documents_->setText(tr("Ask from the documents"));
+  auto* choice = new QHBoxLayout(choice_);
+  choice->setContentsMargins(0, 0, 0, 0);
+  choice->setSpacing(4);
+  for (QToolButton* button : {continue_, documents_}) {
+    button->setAccessibleName(button->text());
+    button->setProperty("role", QStringLiteral("segment"));
+    button->setCheckable(true);
+    button->setAutoExclusive(true);
+    button->setFocusPolicy(Qt::StrongFocus);
+    button->setFont(interface_font(12));
+    choice->addWidget(button);
+  }
+  choice->addStretch(1);
+  continue_->setChecked(true);
+  choice_->hide();
+  set_costs({}, {});
+
   auto* bottom = new QHBoxLayout;
   bottom->setSpacing(6);
   bottom->addWidget(dot_);
@@ -126,12 +152,16 @@ QuestionBox::QuestionBox(QWidget* parent)
   inner->setContentsMargins(12, 10, 12, 10);
   inner->setSpacing(8);
   inner->addWidget(edit_);
+  inner->addWidget(choice_);
   inner->addLayout(bottom);
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(14, 6, 14, 12);
   layout->addWidget(frame_);
 
-  connect(edit_, &QuestionEdit::send_requested, this, &QuestionBox::send);
+  connect(edit_, &QuestionEdit::send_requested, this, [this] { send(from_); });
+  connect(edit_, &QuestionEdit::send_from_documents_requested, this, [this] { send(From::documents); });
+  connect(continue_, &QToolButton::clicked, this, [this] { choose(From::conversation); });
+  connect(documents_, &QToolButton::clicked, this, [this] { choose(From::documents); });
   connect(edit_, &QuestionEdit::edit_last_requested, this, &QuestionBox::edit_last_requested);
   connect(edit_, &QuestionEdit::files_pasted, this, &QuestionBox::files_pasted);
   connect(edit_, &QuestionEdit::focus_changed, this, [this](bool focused) {
@@ -140,7 +170,7 @@ QuestionBox::QuestionBox(QWidget* parent)
     frame_->style()->polish(frame_);
   });
   connect(edit_->document(), &QTextDocument::contentsChanged, this, &QuestionBox::fit);
-  connect(ask_, &QPushButton::clicked, this, &QuestionBox::send);
+  connect(ask_, &QPushButton::clicked, this, [this] { send(from_); });
   connect(stop_, &QPushButton::clicked, this, &QuestionBox::stop_requested);
   set_document_count(0);
   fit();
@@ -192,10 +222,40 @@ void QuestionBox::set_editing(bool editing) {
   set_busy(busy_);
 }
 
-void QuestionBox::send() {
+QString QuestionBox::ready_words() const {
+  return ready_->text();
+}
+
+void QuestionBox::set_conversation(bool exists) {
+  // What has the focus must not vanish under it.
+  if (!exists && (continue_->hasFocus() || documents_->hasFocus())) edit_->setFocus();
+  choice_->setVisible(exists);
+}
+
+void QuestionBox::set_from(From from) {
+  from_ = from;
+  (from == From::documents ? documents_ : continue_)->setChecked(true);
+}
+
+void QuestionBox::choose(From from) {
+  if (from_ == from) return;
+  set_from(from);
+  Q_EMIT from_changed(from);
+}
+
+void QuestionBox::set_costs(const QString& conversation, const QString& documents) {
+  const auto joined = [](const QString& what, const QString& cost) {
+    return cost.isEmpty() ? what : what + QLatin1Char('\n') + cost;
+  };
+  continue_->setToolTip(joined(tr("The question follows what was said before."), conversation));
+  documents_->setToolTip(
+      joined(tr("The question stands beside the conversation and knows only the documents (Ctrl+Enter)."), documents));
+}
+
+void QuestionBox::send(From from) {
   const QString question = text().trimmed();
   if (question.isEmpty() || busy_ || edit_->is_composing()) return;
-  Q_EMIT ask_requested(question);
+  Q_EMIT ask_requested(question, from);
 }
 
 void QuestionBox::fit() {

@@ -65,12 +65,41 @@ QString coverage_words(const app::Coverage& coverage) {
   return parts.join(dot);
 }
 
+QString miss_words(const std::vector<inference::MissReason>& reasons) {
+  using inference::MissReason;
+  if (reasons.empty()) return {};
+  const auto told =
+      std::find_if(reasons.begin(), reasons.end(), [](MissReason reason) { return reason != MissReason::first_read; });
+  switch (told == reasons.end() ? reasons.front() : *told) {
+    case MissReason::first_read: return Words::tr("because it was not read before");
+    case MissReason::model_changed: return Words::tr("because the model file changed");
+    case MissReason::settings_changed: return Words::tr("because the model's settings changed");
+    case MissReason::build_changed: return Words::tr("because Lectern was updated");
+    case MissReason::document_changed: return Words::tr("because a document changed");
+    case MissReason::order_changed: return Words::tr("because the order of the documents changed");
+    case MissReason::evicted: return Words::tr("because it made room for other readings");
+    case MissReason::cleared: return Words::tr("because the kept readings were deleted");
+    case MissReason::damaged: return Words::tr("because what was kept is damaged");
+    case MissReason::cache_off: return Words::tr("because nothing is kept on this machine");
+  }
+  return {};
+}
+
 QString cost_words(const app::AnswerReport& report) {
   QStringList parts;
   const inference::Usage& usage = report.usage;
   const std::int64_t kept = usage.reused_tokens + usage.loaded_tokens;
-  if (kept > 0) parts << Words::tr("%1 tokens kept from before").arg(grouped(kept));
-  parts << Words::tr("%1 read for this question").arg(grouped(usage.computed_tokens));
+  const QString read = grouped(usage.computed_tokens);
+  if (usage.loaded_tokens > 0)
+    parts << Words::tr("%1 tokens kept (%2 from disk), %3 read").arg(grouped(kept), grouped(usage.loaded_tokens), read);
+  else if (kept > 0)
+    parts << Words::tr("%1 tokens kept, %2 read").arg(grouped(kept), read);
+  else
+    parts << Words::tr("%1 tokens read").arg(read);
+  // That something is read for the first time needs no words.
+  if (std::any_of(usage.miss_reasons.begin(), usage.miss_reasons.end(),
+                  [](inference::MissReason reason) { return reason != inference::MissReason::first_read; }))
+    parts.back() += Words::tr(", %1").arg(miss_words(usage.miss_reasons));
   if (report.timing.first_token_s > 0) {
     const double seconds = report.timing.first_token_s;
     parts << Words::tr("first word after %1")

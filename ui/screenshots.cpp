@@ -97,6 +97,13 @@ QStringList take_screenshots(app::Workspace& workspace, const ScreenshotOptions&
   const bool answers = workspace.engine().phase == Phase::ready;
   photographer.take(*window, QStringLiteral("empty"));
 
+  bool measured = false;
+  app::ReadingAhead ahead;
+  QObject::connect(
+      &workspace, &app::Workspace::context_measured, window.get(),
+      [&](std::int64_t, const app::ContextUse& use) { measured = use.window > 0 && use.parts.size() > 1; });
+  QObject::connect(&workspace, &app::Workspace::reading_ahead, window.get(),
+                   [&](std::int64_t, const app::ReadingAhead& reading) { ahead = reading; });
   window->add_paths(options.sample_paths);
   const auto ready = [&] {
     const auto rows = workspace.documents();
@@ -106,23 +113,20 @@ QStringList take_screenshots(app::Workspace& workspace, const ScreenshotOptions&
   wait_for([&] { return !window->reader().fingerprint().isEmpty(); });
 
   if (answers) {
-    bool reading = false;
     QString streamed;
     bool finished = false;
-    const auto one =
-        QObject::connect(&workspace, &app::Workspace::reading_progress, window.get(),
-                         [&](std::int64_t, std::int64_t read, std::int64_t, double) { reading = reading || read > 0; });
-    const auto two = QObject::connect(&workspace, &app::Workspace::answer_text, window.get(),
+    const auto one = QObject::connect(&workspace, &app::Workspace::answer_text, window.get(),
                                       [&](std::int64_t, std::int64_t, const QString& text) { streamed += text; });
-    const auto three = QObject::connect(&workspace, &app::Workspace::answer_finished, window.get(),
-                                        [&](std::int64_t, const app::Message&) { finished = true; });
-    window->ask(options.question);
-    if (wait_for([&] { return reading || finished; }) && !finished)
+    const auto two = QObject::connect(&workspace, &app::Workspace::answer_finished, window.get(),
+                                      [&](std::int64_t, const app::Message&) { finished = true; });
+    // Reading begins by itself once it is known to be needed; the question is asked in the midst of it.
+    if (wait_for([&] { return ahead.read > 0 || (measured && !ahead.running); }) && ahead.running)
       photographer.take(*window, QStringLiteral("reading"));
+    window->ask(options.question);
     if (wait_for([&] { return streamed.size() > 20 || finished; }) && !finished)
       photographer.take(*window, QStringLiteral("answering"));
     wait_for([&] { return finished; });
-    for (const auto& connection : {one, two, three}) QObject::disconnect(connection);
+    for (const auto& connection : {one, two}) QObject::disconnect(connection);
     photographer.take(*window, QStringLiteral("answered"));
 
     AnswerView* answer = window->conversation().last_answer();

@@ -1,6 +1,7 @@
 // Choices apply at once; there is nothing to confirm.
 #include "ui/settings_dialog.h"
 
+#include <QCheckBox>
 #include <QComboBox>
 #include <QDialogButtonBox>
 #include <QFormLayout>
@@ -45,6 +46,14 @@ SettingsDialog::SettingsDialog(app::Workspace& workspace, QWidget* parent)
   later->setProperty("role", QStringLiteral("secondary"));
   form->addRow(QString(), later);
   form->addRow(tr("Model"), model_);
+  auto* read_ahead = new QCheckBox(tr("Read documents as soon as they are added"), this);
+  read_ahead->setObjectName(QStringLiteral("read_ahead_box"));
+  read_ahead->setAccessibleName(read_ahead->text());
+  read_ahead->setChecked(workspace.read_ahead());
+  auto* else_later = new QLabel(tr("Off, they are read when a question is asked. That saves the battery."), this);
+  else_later->setProperty("role", QStringLiteral("secondary"));
+  form->addRow(tr("Reading"), read_ahead);
+  form->addRow(QString(), else_later);
   auto* buttons = new QDialogButtonBox(this);
   buttons->addButton(tr("Close"), QDialogButtonBox::RejectRole);
   auto* layout = new QVBoxLayout(this);
@@ -55,6 +64,7 @@ SettingsDialog::SettingsDialog(app::Workspace& workspace, QWidget* parent)
   setMinimumWidth(420);
 
   connect(buttons, &QDialogButtonBox::rejected, this, &QDialog::reject);
+  connect(read_ahead, &QCheckBox::toggled, this, [&workspace](bool on) { workspace.set_read_ahead(on); });
   connect(theme_, &QComboBox::activated, this, [this] { Q_EMIT theme_chosen(theme_->currentData().toString()); });
   connect(language_, &QComboBox::activated, this,
           [this] { Q_EMIT language_chosen(language_->currentData().toString()); });
@@ -75,7 +85,7 @@ ShortcutsDialog::ShortcutsDialog(QWidget* parent) : QDialog(parent) {
       {QStringLiteral("Ctrl+N"), tr("New session")},
       {QStringLiteral("Enter"), tr("Send the question")},
       {QStringLiteral("Shift+Enter"), tr("New line in the question")},
-      {QStringLiteral("Ctrl+Enter"), tr("Send the question, always")},
+      {QStringLiteral("Ctrl+Enter"), tr("Ask from the documents, beside the conversation")},
       {QStringLiteral("Up"), tr("In the empty box: edit the last question")},
       {QStringLiteral("Esc"), tr("Stop; what was done is kept")},
       {QStringLiteral("Ctrl+F, F3, Shift+F3"), tr("Find in this document, next, previous")},
@@ -84,6 +94,7 @@ ShortcutsDialog::ShortcutsDialog(QWidget* parent) : QDialog(parent) {
       {QStringLiteral("Alt+Left, Alt+Right"), tr("Back and forward after a jump")},
       {QStringLiteral("Ctrl++, Ctrl+-, Ctrl+0"), tr("Larger, smaller, 100 %")},
       {QStringLiteral("F2, Del"), tr("Rename or delete a session")},
+      {QStringLiteral("Alt+Up, Alt+Down"), tr("Read a document of the session earlier or later")},
       {QStringLiteral("F6"), tr("Next pane")},
       {QStringLiteral("F9"), tr("Show or hide the library")},
       {QStringLiteral("Ctrl+,"), tr("Settings")},

@@ -1,4 +1,4 @@
-// Theme, language, model: the few settings there are.
+// Theme, language, model, reading ahead: the few settings there are.
 #pragma once
 
 #include <QDialog>

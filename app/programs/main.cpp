@@ -56,6 +56,7 @@ int take_pictures(const QString& folder) {
   app::LocalWorkspaceOptions options = app::default_workspace_options();
   options.library = data.filePath(QStringLiteral("library.sqlite")).toStdString();
   options.settings = data.filePath(QStringLiteral("settings.json")).toStdString();
+  options.kept_folder.clear();
   options.open_model = false;
   const QString damaged = data.filePath(QStringLiteral("board-minutes.pdf"));
   QFile file(damaged);

@@ -173,6 +173,10 @@
             <source>conversation</source>
             <translation>对话</translation>
         </message>
+        <message>
+            <source>%1 of them read</source>
+            <translation>其中 %1 已读</translation>
+        </message>
     </context>
     <context>
         <name>lectern::ui::ConversationPane</name>
@@ -203,6 +207,22 @@
         <message>
             <source>Choose a model</source>
             <translation>选择模型</translation>
+        </message>
+        <message>
+            <source>Earlier conversation</source>
+            <translation>前一个对话</translation>
+        </message>
+        <message>
+            <source>Later conversation</source>
+            <translation>后一个对话</translation>
+        </message>
+        <message>
+            <source>Conversations of this session that start from the documents beside each other</source>
+            <translation>本会话中各自从文档开始的对话</translation>
+        </message>
+        <message>
+            <source>%1 of %2</source>
+            <translation>%1 / %2</translation>
         </message>
     </context>
     <context>
@@ -510,6 +530,18 @@
                 <numerusform>会话 %1，%n 条消息</numerusform>
             </translation>
         </message>
+        <message>
+            <source>No. %1</source>
+            <translation>第 %1 份</translation>
+        </message>
+        <message>
+            <source>%1 tokens to read</source>
+            <translation>待读 %1 词元</translation>
+        </message>
+        <message>
+            <source>%1 of %2 tokens are read</source>
+            <translation>已读 %1 / %2 词元</translation>
+        </message>
     </context>
     <context>
         <name>lectern::ui::LibraryPane</name>
@@ -562,18 +594,6 @@
             <translation>%1 的密码：</translation>
         </message>
         <message>
-            <source>Remove document</source>
-            <translation>移除文档</translation>
-        </message>
-        <message>
-            <source>Remove “%1” from the library? The file itself stays where it is.</source>
-            <translation>从文档库移除“%1”？文件本身不会被删除。</translation>
-        </message>
-        <message>
-            <source>Remove</source>
-            <translation>移除</translation>
-        </message>
-        <message>
             <source>Delete session</source>
             <translation>删除会话</translation>
         </message>
@@ -614,12 +634,20 @@
             <translation>输入密码…</translation>
         </message>
         <message>
-            <source>Remove from the library</source>
-            <translation>从文档库移除</translation>
-        </message>
-        <message>
             <source>Show or hide its files</source>
             <translation>显示或隐藏其中的文件</translation>
+        </message>
+        <message>
+            <source>Read it earlier	Alt+Up</source>
+            <translation>提前阅读	Alt+Up</translation>
+        </message>
+        <message>
+            <source>Read it later	Alt+Down</source>
+            <translation>推后阅读	Alt+Down</translation>
+        </message>
+        <message>
+            <source>Remove from the library	Del</source>
+            <translation>从文库移除	Del</translation>
         </message>
     </context>
     <context>
@@ -748,6 +776,74 @@
             <source>answering…</source>
             <translation>正在回答…</translation>
         </message>
+        <message>
+            <source>Moving this document reads %1 tokens again</source>
+            <translation>移动此文档需重读 %1 词元</translation>
+        </message>
+        <message>
+            <source>Taking it out reads %1 tokens again</source>
+            <translation>移出后需重读 %1 词元</translation>
+        </message>
+        <message>
+            <source>%1, about %2.</source>
+            <translation>%1，大约 %2。</translation>
+        </message>
+        <message>
+            <source>%1.</source>
+            <translation>%1。</translation>
+        </message>
+        <message>
+            <source>Remove it from the library? The file itself stays where it is.</source>
+            <translation>从文库中移除？文件本身保留在原处。</translation>
+        </message>
+        <message>
+            <source>Remove</source>
+            <translation>移除</translation>
+        </message>
+        <message>
+            <source>Do it</source>
+            <translation>确定</translation>
+        </message>
+        <message>
+            <source>Cancel</source>
+            <translation>取消</translation>
+        </message>
+        <message>
+            <source>reading %1 of %2 tokens</source>
+            <translation>正在阅读 %1 / %2 词元</translation>
+        </message>
+        <message>
+            <source>%1, about %2 left</source>
+            <translation>%1，大约还需 %2</translation>
+        </message>
+        <message>
+            <source>on disk: %1 tokens kept, ready in a moment</source>
+            <translation>在磁盘上：已保留 %1 词元，稍候即可</translation>
+        </message>
+        <message>
+            <source>%1, only what is new</source>
+            <translation>%1，只读新增部分</translation>
+        </message>
+        <message>
+            <source>%1, %2</source>
+            <translation>%1，%2</translation>
+        </message>
+        <message>
+            <source>%1 tokens to read, about %2</source>
+            <translation>待读 %1 词元，大约 %2</translation>
+        </message>
+        <message>
+            <source>%1 tokens to read</source>
+            <translation>待读 %1 词元</translation>
+        </message>
+        <message>
+            <source>Starts from the conversation: %1.</source>
+            <translation>从对话之后开始：%1。</translation>
+        </message>
+        <message>
+            <source>Starts from the documents: %1.</source>
+            <translation>从文档开始：%1。</translation>
+        </message>
     </context>
     <context>
         <name>lectern::ui::PageView</name>
@@ -803,6 +899,22 @@
             <source>Esc leaves the old question</source>
             <translation>Esc 放弃修改</translation>
         </message>
+        <message>
+            <source>Continue the conversation</source>
+            <translation>继续对话</translation>
+        </message>
+        <message>
+            <source>Ask from the documents</source>
+            <translation>从文档提问</translation>
+        </message>
+        <message>
+            <source>The question follows what was said before.</source>
+            <translation>问题接在先前的对话之后。</translation>
+        </message>
+        <message>
+            <source>The question stands beside the conversation and knows only the documents (Ctrl+Enter).</source>
+            <translation>问题独立于先前的对话，只依据文档（Ctrl+Enter）。</translation>
+        </message>
     </context>
     <context>
         <name>lectern::ui::QuestionEdit</name>
@@ -832,14 +944,6 @@
         <message>
             <source>without text (scan): p. %1</source>
             <translation>没有文字（扫描）：第 %1 页</translation>
-        </message>
-        <message>
-            <source>%1 tokens kept from before</source>
-            <translation>沿用先前的 %1 词元</translation>
-        </message>
-        <message>
-            <source>%1 read for this question</source>
-            <translation>为本问题读了 %1 词元</translation>
         </message>
         <message>
             <source>first word after %1</source>
@@ -876,6 +980,62 @@
         <message>
             <source>not in the documents</source>
             <translation>文档中没有</translation>
+        </message>
+        <message>
+            <source>%1 tokens kept (%2 from disk), %3 read</source>
+            <translation>保留 %1 词元（%2 来自磁盘），新读 %3</translation>
+        </message>
+        <message>
+            <source>%1 tokens kept, %2 read</source>
+            <translation>保留 %1 词元，新读 %2</translation>
+        </message>
+        <message>
+            <source>%1 tokens read</source>
+            <translation>新读 %1 词元</translation>
+        </message>
+        <message>
+            <source>, %1</source>
+            <translation>，%1</translation>
+        </message>
+        <message>
+            <source>because it was not read before</source>
+            <translation>因为尚未读过</translation>
+        </message>
+        <message>
+            <source>because the model file changed</source>
+            <translation>因为模型文件已更换</translation>
+        </message>
+        <message>
+            <source>because the model's settings changed</source>
+            <translation>因为模型设置已更改</translation>
+        </message>
+        <message>
+            <source>because Lectern was updated</source>
+            <translation>因为 Lectern 已更新</translation>
+        </message>
+        <message>
+            <source>because a document changed</source>
+            <translation>因为文档已更改</translation>
+        </message>
+        <message>
+            <source>because the order of the documents changed</source>
+            <translation>因为文档顺序已更改</translation>
+        </message>
+        <message>
+            <source>because it made room for other readings</source>
+            <translation>因为已为其他阅读腾出空间</translation>
+        </message>
+        <message>
+            <source>because the kept readings were deleted</source>
+            <translation>因为保留的阅读已删除</translation>
+        </message>
+        <message>
+            <source>because what was kept is damaged</source>
+            <translation>因为保留的内容已损坏</translation>
+        </message>
+        <message>
+            <source>because nothing is kept on this machine</source>
+            <translation>因为本机不保留阅读</translation>
         </message>
     </context>
     <context>
@@ -924,6 +1084,18 @@
             <source>Close</source>
             <translation>关闭</translation>
         </message>
+        <message>
+            <source>Reading</source>
+            <translation>阅读</translation>
+        </message>
+        <message>
+            <source>Read documents as soon as they are added</source>
+            <translation>添加文档后立即阅读</translation>
+        </message>
+        <message>
+            <source>Off, they are read when a question is asked. That saves the battery.</source>
+            <translation>关闭后，提问时才阅读，可节省电量。</translation>
+        </message>
     </context>
     <context>
         <name>lectern::ui::ShortcutsDialog</name>
@@ -946,10 +1118,6 @@
         <message>
             <source>New line in the question</source>
             <translation>问题中换行</translation>
-        </message>
-        <message>
-            <source>Send the question, always</source>
-            <translation>总是发送问题</translation>
         </message>
         <message>
             <source>In the empty box: edit the last question</source>
@@ -1002,6 +1170,14 @@
         <message>
             <source>Close</source>
             <translation>关闭</translation>
+        </message>
+        <message>
+            <source>Ask from the documents, beside the conversation</source>
+            <translation>从文档提问，独立于对话</translation>
+        </message>
+        <message>
+            <source>Read a document of the session earlier or later</source>
+            <translation>提前或推后阅读会话中的文档</translation>
         </message>
     </context>
     <context>

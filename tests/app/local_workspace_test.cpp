@@ -1,7 +1,10 @@
 #include "app/local_workspace.h"
 
+#include <QElapsedTimer>
 #include <QSignalSpy>
 #include <QTest>
+#include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include "app/conversation_export.h"
@@ -11,17 +14,25 @@
 
 using lectern::app::AskOptions;
 using lectern::app::ContextUse;
+using lectern::app::DocumentsPrice;
 using lectern::app::EngineState;
 using lectern::app::LocalWorkspace;
 using lectern::app::LocalWorkspaceOptions;
 using lectern::app::Message;
 using lectern::app::MessageState;
+using lectern::app::ReadingAhead;
 using lectern::app::testing::TemporaryFolder;
 using lectern::test::FakeEngine;
 
 namespace {
 
 constexpr int patience_ms = 20000;
+
+std::string long_text(const std::string& word, int count) {
+  std::string text;
+  for (int at = 0; at < count; ++at) text += word + std::to_string(at) + (at % 12 == 11 ? "\n" : " ");
+  return text;
+}
 
 struct Fixture {
   Fixture() {
@@ -32,6 +43,12 @@ struct Fixture {
         "SERVICES AGREEMENT\n\n1. Payment\n\nThe Client shall pay each invoice within thirty-five (35) days.\n\n"
         "2. Governing law\n\nThis Agreement is governed by the laws of the Republic of Austria.\n");
   }
+  /// A document that takes a while to read.
+  void make_long() {
+    document = folder.write("long.txt", long_text("word", 400));
+    engine->read_pause = std::chrono::milliseconds(8);
+    engine->read_step = 8;
+  }
   std::unique_ptr<LocalWorkspace> open() {
     LocalWorkspaceOptions options;
     options.library = folder.file("library.sqlite");
@@ -41,6 +58,7 @@ struct Fixture {
       if (!opener_problem.empty()) throw lectern::Error(lectern::ErrorKind::bad_file, file + ": " + opener_problem);
       return engine;
     };
+    options.kept_folder = folder.file("kept");
     auto workspace = std::make_unique<LocalWorkspace>(options);
     return workspace;
   }
@@ -211,19 +229,286 @@ class LocalWorkspaceTest : public QObject {
     QCOMPARE(use.window, fixture.engine->window);
     QCOMPARE(use.parts.size(), std::size_t{2});  // instructions and the document
     QCOMPARE(use.parts[1].name, QStringLiteral("agreement.txt"));
+    QCOMPARE(use.parts[1].fingerprint, documents[0]);
     QVERIFY(use.parts[1].tokens > 10);
-    QVERIFY(!use.parts[1].kept);
+    QCOMPARE(use.parts[1].kept, 0);
     QVERIFY(use.fits);
-    QTRY_COMPARE_WITH_TIMEOUT(workspace->documents()[0].tokens, use.parts[1].tokens, patience_ms);
+    QCOMPARE(use.to_read, use.parts[0].tokens + use.parts[1].tokens);
+    QCOMPARE(use.documents_to_read, use.to_read);
+    QVERIFY(use.seconds_to_read < 0);  // nothing tells the speed
+    QTRY_VERIFY_WITH_TIMEOUT(workspace->documents()[0].tokens > 10, patience_ms);
 
     QSignalSpy finished(workspace.get(), &LocalWorkspace::answer_finished);
     workspace->ask(session, QStringLiteral("What?"));
     QVERIFY(finished.wait(patience_ms));
     workspace->measure_context(session, documents);
     QVERIFY(measured.wait(patience_ms));
+    QTRY_COMPARE_WITH_TIMEOUT(measured.back()[1].value<ContextUse>().parts.back().name, QStringLiteral("conversation"),
+                              patience_ms);
     use = measured.back()[1].value<ContextUse>();
-    QVERIFY(use.parts[1].kept);
-    QCOMPARE(use.parts.back().name, QStringLiteral("conversation"));
+    QCOMPARE(use.parts[1].kept, use.parts[1].tokens);
+    QCOMPARE(use.parts.back().kept, use.parts.back().tokens);
+    QCOMPARE(use.to_read, 0);
+    QCOMPARE(use.documents_to_read, 0);
+    QVERIFY(use.in_memory > use.parts[1].tokens);
+  }
+
+  void reads_documents_ahead_and_says_how_far_it_is() {
+    Fixture fixture;
+    fixture.make_long();
+    const auto workspace = fixture.open();
+    QVERIFY(is_ready(*workspace));
+    const std::int64_t session = fixture.session_with_document(*workspace);
+    const std::vector<QString> documents = workspace->session_documents(session);
+    QSignalSpy measured(workspace.get(), &LocalWorkspace::context_measured);
+    QSignalSpy ahead(workspace.get(), &LocalWorkspace::reading_ahead);
+    workspace->measure_context(session, documents);
+    QTRY_VERIFY_WITH_TIMEOUT(ahead.size() > 3, patience_ms);
+    QVERIFY(!workspace->is_busy(session));
+    QTRY_VERIFY_WITH_TIMEOUT(!ahead.back()[1].value<ReadingAhead>().running, patience_ms);
+    const auto last = ahead[ahead.size() - 2][1].value<ReadingAhead>();
+    QVERIFY(last.running && last.read == last.total && last.total > 200);
+    QCOMPARE(ahead[0][0].toLongLong(), session);
+    QTRY_COMPARE_WITH_TIMEOUT(measured.back()[1].value<ContextUse>().to_read, 0, patience_ms);
+    // Nothing is left to read: it does not begin again.
+    const qsizetype count = ahead.size();
+    workspace->measure_context(session, documents);
+    QTRY_VERIFY_WITH_TIMEOUT(measured.size() >= 3, patience_ms);
+    QTest::qWait(50);
+    QCOMPARE(ahead.size(), count);
+
+    QSignalSpy finished(workspace.get(), &LocalWorkspace::answer_finished);
+    workspace->ask(session, QStringLiteral("What?"));
+    QVERIFY(finished.wait(patience_ms));
+    QVERIFY(finished[0][1].value<Message>().report->usage.computed_tokens < 20);
+  }
+
+  void a_question_in_any_session_goes_before_the_reading_which_then_goes_on() {
+    Fixture fixture;
+    fixture.make_long();
+    const auto workspace = fixture.open();
+    QVERIFY(is_ready(*workspace));
+    const std::int64_t session = fixture.session_with_document(*workspace);
+    const std::int64_t other = workspace->create_session({});
+    QSignalSpy ahead(workspace.get(), &LocalWorkspace::reading_ahead);
+    QSignalSpy finished(workspace.get(), &LocalWorkspace::answer_finished);
+    workspace->measure_context(session, workspace->session_documents(session));
+    QTRY_VERIFY_WITH_TIMEOUT(ahead.size() > 3, patience_ms);
+    workspace->ask(other, QStringLiteral("What?"));
+    QVERIFY(finished.wait(patience_ms));
+    const std::size_t stopped = static_cast<std::size_t>(ahead.size());
+    const auto where = [&](qsizetype at) { return ahead[at][1].value<ReadingAhead>(); };
+    QVERIFY(!where(ahead.size() - 1).running);
+    const std::int64_t read = where(ahead.size() - 2).read;
+    QVERIFY(read < where(ahead.size() - 2).total);
+    QTRY_VERIFY_WITH_TIMEOUT(static_cast<std::size_t>(ahead.size()) > stopped + 1, patience_ms);
+    QVERIFY(where(static_cast<qsizetype>(stopped)).running);
+    QVERIFY(where(static_cast<qsizetype>(stopped) + 1).read >= read);  // it took up where it was
+    QTRY_VERIFY_WITH_TIMEOUT(!where(ahead.size() - 1).running, patience_ms);
+    QCOMPARE(where(ahead.size() - 2).read, where(ahead.size() - 2).total);
+  }
+
+  void reading_that_was_stopped_begins_again_only_with_a_change() {
+    Fixture fixture;
+    fixture.make_long();
+    const auto workspace = fixture.open();
+    QVERIFY(is_ready(*workspace));
+    const std::int64_t session = fixture.session_with_document(*workspace);
+    const std::vector<QString> documents = workspace->session_documents(session);
+    QSignalSpy measured(workspace.get(), &LocalWorkspace::context_measured);
+    QSignalSpy ahead(workspace.get(), &LocalWorkspace::reading_ahead);
+    const auto is_running = [&] { return !ahead.empty() && ahead.back()[1].value<ReadingAhead>().running; };
+    workspace->measure_context(session, documents);
+    QTRY_VERIFY_WITH_TIMEOUT(ahead.size() > 3, patience_ms);
+    workspace->stop(session);
+    QTRY_VERIFY_WITH_TIMEOUT(!is_running(), patience_ms);
+    const qsizetype before = measured.size();
+    workspace->measure_context(session, documents);
+    QTRY_VERIFY_WITH_TIMEOUT(measured.size() > before, patience_ms);
+    QTest::qWait(50);
+    QVERIFY(!is_running());
+    const auto use = measured.back()[1].value<ContextUse>();
+    QVERIFY(use.to_read > 0 && use.parts[1].kept > 0);  // what was read is kept
+    workspace->measure_context(0, documents);           // another session, not made yet
+    QTRY_VERIFY_WITH_TIMEOUT(is_running(), patience_ms);
+    QCOMPARE(ahead.back()[0].toLongLong(), 0);
+    // Leaving the session leaves its reading too.
+    workspace->measure_context(workspace->create_session({}), {});
+    QTRY_VERIFY_WITH_TIMEOUT(!is_running(), patience_ms);
+    QTest::qWait(50);
+    QVERIFY(!is_running());
+  }
+
+  void reading_ahead_can_be_turned_off_and_needs_room() {
+    Fixture fixture;
+    fixture.make_long();
+    const auto workspace = fixture.open();
+    QVERIFY(is_ready(*workspace));
+    QVERIFY(workspace->read_ahead());
+    workspace->set_read_ahead(false);
+    QVERIFY(!lectern::app::load_settings(fixture.folder.file("settings.json")).settings.read_ahead);
+    const std::int64_t session = fixture.session_with_document(*workspace);
+    const std::vector<QString> documents = workspace->session_documents(session);
+    QSignalSpy measured(workspace.get(), &LocalWorkspace::context_measured);
+    QSignalSpy ahead(workspace.get(), &LocalWorkspace::reading_ahead);
+    workspace->measure_context(session, documents);
+    QVERIFY(measured.wait(patience_ms));
+    QTest::qWait(50);
+    QVERIFY(ahead.empty());
+    workspace->set_read_ahead(true);
+    QTRY_VERIFY_WITH_TIMEOUT(ahead.size() > 1, patience_ms);
+    workspace->set_read_ahead(false);
+    QTRY_VERIFY_WITH_TIMEOUT(!ahead.back()[1].value<ReadingAhead>().running, patience_ms);
+
+    fixture.engine->window = 100;
+    measured.clear();
+    ahead.clear();
+    workspace->set_read_ahead(true);
+    QVERIFY(measured.wait(patience_ms));
+    QTest::qWait(50);
+    QVERIFY(!measured.back()[1].value<ContextUse>().fits);
+    QVERIFY(ahead.empty());
+  }
+
+  void neither_closing_nor_another_model_waits_for_the_reading() {
+    Fixture fixture;
+    fixture.make_long();
+    fixture.engine->read_pause = std::chrono::milliseconds(20);
+    QElapsedTimer clock;
+    {
+      const auto workspace = fixture.open();
+      QVERIFY(is_ready(*workspace));
+      const std::int64_t session = fixture.session_with_document(*workspace);
+      QSignalSpy ahead(workspace.get(), &LocalWorkspace::reading_ahead);
+      workspace->measure_context(session, workspace->session_documents(session));
+      QTRY_VERIFY_WITH_TIMEOUT(ahead.size() > 2, patience_ms);
+      clock.start();
+      workspace->open_model(QStringLiteral("fake.gguf"));
+      QVERIFY(is_ready(*workspace));
+      QVERIFY(clock.elapsed() < 1500);
+      workspace->measure_context(session, workspace->session_documents(session));  // as the window does
+      ahead.clear();
+      QTRY_VERIFY_WITH_TIMEOUT(!ahead.empty() && ahead.back()[1].value<ReadingAhead>().running, patience_ms);
+      clock.start();
+    }
+    QVERIFY(clock.elapsed() < 1500);
+  }
+
+  void prices_what_would_be_read_again() {
+    Fixture fixture;
+    fixture.engine->seconds_per_token = 0.5;
+    const auto workspace = fixture.open();
+    QVERIFY(is_ready(*workspace));
+    const std::int64_t session = fixture.session_with_document(*workspace);
+    const QString first = workspace->session_documents(session)[0];
+    workspace->add_paths(
+        {QString::fromStdString(fixture.folder.write("annex.txt", "ANNEX\n\nNothing is due here.\n"))});
+    const auto is_read = [](const auto& row) { return row.state == lectern::app::DocumentState::ready; };
+    QTRY_VERIFY_WITH_TIMEOUT(workspace->documents().size() == 2 && std::ranges::all_of(workspace->documents(), is_read),
+                             patience_ms);
+    QString second;
+    for (const auto& row : workspace->documents()) {
+      if (row.name == "annex.txt") second = QString::fromStdString(row.fingerprint);
+    }
+    QSignalSpy priced(workspace.get(), &LocalWorkspace::documents_priced);
+    const auto price = [&](const std::vector<QString>& from, const std::vector<QString>& to) {
+      priced.clear();
+      workspace->price_documents(session, from, to);
+      return priced.wait(patience_ms) ? priced[0][2].value<DocumentsPrice>() : DocumentsPrice{-1, -1};
+    };
+    QCOMPARE(price({first, second}, {second, first}).read_again, 0);  // nothing is kept yet
+    QSignalSpy measured(workspace.get(), &LocalWorkspace::context_measured);
+    workspace->measure_context(session, {first, second});
+    QTRY_VERIFY_WITH_TIMEOUT(!measured.empty() && measured.back()[1].value<ContextUse>().to_read == 0, patience_ms);
+    const auto use = measured.back()[1].value<ContextUse>();
+    const DocumentsPrice swapped = price({first, second}, {second, first});
+    QVERIFY(swapped.read_again >= use.parts[1].tokens);
+    QVERIFY(swapped.seconds > 1);
+    const DocumentsPrice removed = price({first, second}, {second});
+    QVERIFY(removed.read_again > 0 && removed.read_again < swapped.read_again);
+    QCOMPARE(price({first, second}, {first}).read_again, 0);  // the last one: what stands before it stays
+    QCOMPARE(price({first}, {first, second}).read_again, 0);
+  }
+
+  void says_the_reason_the_disk_and_the_speed_of_the_newest_answer() {
+    Fixture fixture;
+    fixture.make_long();
+    fixture.engine->read_pause = {};
+    fixture.engine->miss_reasons = {lectern::inference::MissReason::model_changed};
+    const auto workspace = fixture.open();
+    QVERIFY(is_ready(*workspace));
+    workspace->set_read_ahead(false);
+    const std::int64_t session = fixture.session_with_document(*workspace);
+    const std::vector<QString> documents = workspace->session_documents(session);
+    QSignalSpy finished(workspace.get(), &LocalWorkspace::answer_finished);
+    workspace->ask(session, QStringLiteral("What?"));
+    QVERIFY(finished.wait(patience_ms));  // 1,000 tokens a second, says the fake engine
+    workspace->add_paths({QString::fromStdString(fixture.folder.write("annex.txt", long_text("annex", 300)))});
+    QTRY_VERIFY_WITH_TIMEOUT(workspace->documents().size() == 2 && !workspace->documents()[0].fingerprint.empty() &&
+                                 !workspace->documents()[1].fingerprint.empty(),
+                             patience_ms);
+    std::vector<QString> both = documents;
+    for (const auto& row : workspace->documents()) {
+      if (row.name == "annex.txt") both.push_back(QString::fromStdString(row.fingerprint));
+    }
+    fixture.engine->on_disk = 100;
+    QSignalSpy measured(workspace.get(), &LocalWorkspace::context_measured);
+    workspace->measure_context(0, both);
+    QVERIFY(measured.wait(patience_ms));
+    const auto use = measured.back()[1].value<ContextUse>();
+    QCOMPARE(use.on_disk, 100);
+    QVERIFY(use.in_memory > 100 && use.to_read > 290);
+    QCOMPARE(use.miss_reasons, fixture.engine->miss_reasons);
+    QVERIFY(std::abs(use.seconds_to_read - static_cast<double>(use.to_read) / 1000) < 1e-6);
+    QCOMPARE(use.parts[1].kept, use.parts[1].tokens);
+    QCOMPARE(use.parts[2].kept, 0);
+  }
+
+  void what_is_removed_takes_its_kept_readings_along() {
+    Fixture fixture;
+    const auto workspace = fixture.open();
+    QVERIFY(is_ready(*workspace));
+    const std::int64_t session = fixture.session_with_document(*workspace);
+    const QString document = workspace->session_documents(session)[0];
+    QSignalSpy finished(workspace.get(), &LocalWorkspace::answer_finished);
+    workspace->ask(session, QStringLiteral("What?"));
+    QVERIFY(finished.wait(patience_ms));
+    const auto answer = finished[0][1].value<Message>();
+    const auto is_forgotten = [&](const std::string& id) {
+      const std::scoped_lock lock(fixture.engine->mutex);
+      return std::ranges::count(fixture.engine->forgotten, id) > 0;
+    };
+    workspace->delete_session(session);
+    QTRY_VERIFY_WITH_TIMEOUT(is_forgotten("message-" + std::to_string(answer.id)), patience_ms);
+    QVERIFY(is_forgotten("message-" + std::to_string(answer.parent)));
+    QVERIFY(is_forgotten(document.toStdString() + "#message-" + std::to_string(answer.parent)));
+    QVERIFY(!is_forgotten(document.toStdString()));
+    workspace->remove_document(document);
+    QTRY_VERIFY_WITH_TIMEOUT(is_forgotten(document.toStdString()), patience_ms);
+  }
+
+  void conversations_stand_beside_each_other() {
+    Fixture fixture;
+    const auto workspace = fixture.open();
+    QVERIFY(is_ready(*workspace));
+    const std::int64_t session = fixture.session_with_document(*workspace);
+    QSignalSpy finished(workspace.get(), &LocalWorkspace::answer_finished);
+    for (const std::int64_t parent : {0, 0, -1}) {
+      workspace->ask(session, QStringLiteral("What?"), parent);
+      QVERIFY(finished.wait(patience_ms));
+    }
+    const auto third = fixture.engine->requests.back();
+    QCOMPARE(
+        std::ranges::count_if(third.segments,
+                              [](const auto& segment) { return segment.role == lectern::inference::Role::assistant; }),
+        0);  // it knows nothing of the conversation
+    QCOMPARE(workspace->messages(session).size(), std::size_t{2});
+    const std::vector<std::int64_t> first = workspace->first_questions(session);
+    QCOMPARE(first.size(), std::size_t{2});
+    QSignalSpy shown(workspace.get(), &LocalWorkspace::conversation_shown);
+    workspace->show_conversation(session, first[0]);
+    QVERIFY(shown.wait(patience_ms));
+    QCOMPARE(workspace->messages(session).size(), std::size_t{4});
   }
 
   void keeps_names_pins_places_and_answers_for_the_next_start() {

@@ -379,7 +379,10 @@ void FakeWorkspace::ask(std::int64_t session, const QString& question, std::int6
   asked.push_back({session, parent, question});
   Session* found = find(session);
   if (!found) return;
-  if (parent < 0) found->messages.clear();
+  if (parent < 0 && !found->messages.empty()) {
+    const std::int64_t first = found->messages.front().id;
+    set_aside_[session][first] = std::exchange(found->messages, {});
+  }
   if (parent > 0) {
     const auto at = std::find_if(found->messages.begin(), found->messages.end(),
                                  [parent](const auto& m) { return m.id == parent; });
@@ -428,6 +431,27 @@ void FakeWorkspace::regenerate(std::int64_t session, std::int64_t answer) {
   QTimer::singleShot(0, this, [this, session, again] { Q_EMIT answer_started(session, again.parent, again.id); });
 }
 
+std::vector<std::int64_t> FakeWorkspace::first_questions(std::int64_t session) const {
+  std::vector<std::int64_t> all;
+  const Session* found = find(session);
+  if (found && !found->messages.empty()) all.push_back(found->messages.front().id);
+  if (const auto aside = set_aside_.find(session); aside != set_aside_.end()) {
+    for (const auto& conversation : aside->second) all.push_back(conversation.first);
+  }
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+void FakeWorkspace::show_conversation(std::int64_t session, std::int64_t first_question) {
+  Session* found = find(session);
+  auto& aside = set_aside_[session];
+  std::vector<app::Message> shown = std::move(aside[first_question]);
+  aside.erase(first_question);
+  const std::int64_t first = found->messages.front().id;
+  aside[first] = std::exchange(found->messages, std::move(shown));
+  QTimer::singleShot(0, this, [this, session] { Q_EMIT conversation_shown(session); });
+}
+
 void FakeWorkspace::stop(std::int64_t session) {
   stopped.push_back(session);
   Session* found = find(busy_);
@@ -443,12 +467,20 @@ void FakeWorkspace::measure_context(std::int64_t session, const std::vector<QStr
   for (const QString& fingerprint : fingerprints) {
     for (const app::DocumentRow& row : rows_) {
       if (QString::fromStdString(row.fingerprint) != fingerprint) continue;
-      measured.parts.push_back({QString::fromStdString(row.name), row.tokens, session != 0});
+      measured.parts.push_back(
+          {QString::fromStdString(row.name), row.tokens, session != 0 ? row.tokens : 0, fingerprint});
+      (session != 0 ? measured.in_memory : measured.to_read) += row.tokens;
     }
   }
-  measured.seconds_to_read = 118;
+  measured.documents_to_read = measured.to_read;
+  measured.seconds_to_read = measured.documents_seconds = measured.to_read > 0 ? 118 : 0;
   if (use) measured = *use;
   QTimer::singleShot(0, this, [this, session, measured] { Q_EMIT context_measured(session, measured); });
+}
+
+void FakeWorkspace::price_documents(std::int64_t session, const std::vector<QString>&, const std::vector<QString>& to) {
+  priced.push_back(to);
+  QTimer::singleShot(0, this, [this, session, to] { Q_EMIT documents_priced(session, to, price); });
 }
 
 }  // namespace lectern::testing

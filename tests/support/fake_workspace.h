@@ -51,6 +51,9 @@ class FakeWorkspace : public app::Workspace {
   QStringList added_paths, removed, opened_models, passwords;
   std::vector<std::int64_t> stopped, regenerated, deleted;
   std::vector<int> requested_pages;
+  bool reads_ahead = true;
+  app::DocumentsPrice price{0, 0};  // what price_documents answers
+  std::vector<std::vector<QString>> priced;
   std::optional<app::ContextUse> use;  // what measure_context answers; none: made from the documents
   QStringList model_files;
 
@@ -74,9 +77,14 @@ class FakeWorkspace : public app::Workspace {
   void remember(std::int64_t session, const QString& key, const QString& value) override;
   void ask(std::int64_t session, const QString& question, std::int64_t parent) override;
   void regenerate(std::int64_t session, std::int64_t answer) override;
+  std::vector<std::int64_t> first_questions(std::int64_t session) const override;
+  void show_conversation(std::int64_t session, std::int64_t first_question) override;
   void stop(std::int64_t session) override;
   bool is_busy(std::int64_t session) const override { return busy_ == session && session != 0; }
   void measure_context(std::int64_t session, const std::vector<QString>& fingerprints) override;
+  void price_documents(std::int64_t session, const std::vector<QString>& from, const std::vector<QString>& to) override;
+  bool read_ahead() const override { return reads_ahead; }
+  void set_read_ahead(bool on) override { reads_ahead = on; }
   app::EngineState engine() const override { return engine_; }
   QStringList models() const override { return model_files; }
   void open_model(const QString& file) override { opened_models << file; }
@@ -90,6 +98,7 @@ class FakeWorkspace : public app::Workspace {
   std::vector<app::DocumentRow> rows_;
   std::map<QString, lectern::documents::Document> texts_;
   std::vector<std::unique_ptr<Session>> sessions_;
+  std::map<std::int64_t, std::map<std::int64_t, std::vector<app::Message>>> set_aside_;  // conversations not shown
   std::map<std::pair<std::int64_t, QString>, QString> remembered_;
   app::EngineState engine_;
   std::int64_t next_id_ = 1, busy_ = 0, answer_ = 0;

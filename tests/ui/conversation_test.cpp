@@ -138,7 +138,7 @@ class ConversationTest : public QObject {
     QCOMPARE(view.findChild<QLabel*>(QStringLiteral("answer_coverage"))->text(),
              QStringLiteral("Read 71 of 73 pages · 47,180 tokens · nothing dropped · without text (scan): p. 44–45"));
     QCOMPARE(view.findChild<QLabel*>(QStringLiteral("answer_cost"))->text(),
-             QStringLiteral("47,221 tokens kept from before · 38 read for this question · first word after 0.3 s"));
+             QStringLiteral("47,221 tokens kept, 38 read · first word after 0.3 s"));
     const QString counts = view.findChild<QLabel*>(QStringLiteral("answer_counts"))->text();
     QVERIFY(counts.contains(QStringLiteral("1 verified")) && counts.contains(QStringLiteral("1 found elsewhere")) &&
             counts.contains(QStringLiteral("1 not in the documents")));

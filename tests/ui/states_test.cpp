@@ -118,7 +118,9 @@ class StatesTest : public QObject {
 
       app::ContextUse use;
       use.window = 8192;
-      use.parts = {{QStringLiteral("services-agreement.pdf"), 6240, true}, {QStringLiteral("conversation"), 210, true}};
+      use.parts = {{QStringLiteral("services-agreement.pdf"), 6240, 6240, agreement},
+                   {QStringLiteral("conversation"), 210, 210}};
+      use.in_memory = 6450;
       w.use = use;
       window.ask(QString::fromStdString(sample_question().text));
       QTest::qWait(20);

@@ -236,7 +236,9 @@ class WindowTest : public QObject {
     QVERIFY(meter->tooltip_at(2).contains(QStringLiteral("a.pdf")));
     QVERIFY(meter->tooltip_at(meter->width() - 2).contains(QStringLiteral("free")));
     app::ContextUse use = meter->use();
-    for (auto& part : use.parts) part.kept = false;
+    for (auto& part : use.parts) part.kept = 0;
+    use.to_read = std::exchange(use.in_memory, 0);
+    use.seconds_to_read = 118;
     w.use = use;
     QVERIFY(model.setData(model.index_of_document(b), Qt::Unchecked, Qt::CheckStateRole));
     QTRY_COMPARE(ready_line(window)->text(), QStringLiteral("needs reading: about 2 min"));

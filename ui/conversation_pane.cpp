@@ -99,8 +99,10 @@ ConversationPane::ConversationPane(QWidget* parent)
   later_->setObjectName(QStringLiteral("later_conversation"));
   later_->setText(QStringLiteral("›"));
   later_->setAccessibleName(tr("Later conversation"));
-  for (QToolButton* button : {earlier_, later_})
+  for (QToolButton* button : {earlier_, later_}) {
+    button->setFont(interface_font(17));
     button->setToolTip(tr("Conversations of this session that start from the documents beside each other"));
+  }
   place_->setObjectName(QStringLiteral("conversation_place"));
   place_->setProperty("role", QStringLiteral("secondary"));
   place_->setFont(interface_font(12));

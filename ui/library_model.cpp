@@ -363,7 +363,14 @@ QString LibraryModel::detail(const app::DocumentRow& row) const {
   if (order.size() > 1) {
     parts << tr("No. %1").arg(std::find(order.begin(), order.end(), key) - order.begin() + 1);
   }
-  if (reading->kept >= reading->tokens) return (parts << describe(row)).join(dot);
+  if (reading->kept >= reading->tokens) {
+    // Beside its number there is room for two of the three.
+    if (!parts.isEmpty() && row.tokens > 0 && row.pages_without_text == 0)
+      parts << tr("%1 tokens").arg(grouped(row.tokens)) << tr("ready");
+    else
+      parts << describe(row);
+    return parts.join(dot);
+  }
   if (!reading->is_running)
     return (parts << tr("%1 tokens to read").arg(grouped(reading->tokens - reading->kept))).join(dot);
   parts << tr("reading %1 %").arg(100 * reading->kept / std::max<std::int64_t>(1, reading->tokens));

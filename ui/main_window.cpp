@@ -443,10 +443,9 @@ void MainWindow::stop() {
   if (waiting_) {
     const QString question = std::exchange(waiting_, std::nullopt)->question;
     conversation_->show_waiting({});
-    std::vector<app::Message> kept;
-    for (int row = 0; row + 1 < conversation_->model().rowCount(); ++row)
-      kept.push_back(conversation_->model().message(row));
-    conversation_->model().set_messages(std::move(kept));
+    // Nothing was saved: what was shown before comes back, also where the question would have stood beside it.
+    conversation_->model().set_messages(session_ == 0 ? std::vector<app::Message>() : workspace_.messages(session_));
+    show_place();
     conversation_->box().set_busy(false);
     conversation_->box().set_text(question);
     return;

@@ -137,6 +137,7 @@ QuestionBox::QuestionBox(QWidget* parent)
   }
   choice->addStretch(1);
   continue_->setChecked(true);
+  choice_->setMinimumWidth(1);  // it shortens its names rather than hold the pane wide
   choice_->hide();
   set_costs({}, {});
 
@@ -195,6 +196,7 @@ void QuestionBox::set_ready(Ready ready, const QString& words) {
   state_ = ready;
   ready_->setText(words);
   show_ready();
+  fit_words();
 }
 
 void QuestionBox::show_ready() {
@@ -215,6 +217,7 @@ void QuestionBox::set_busy(bool busy) {
   stop_->setVisible(busy);
   hint_->setText(busy ? tr("Esc stops") : editing_ ? tr("Esc leaves the old question") : tr("Enter sends"));
   if (!busy && stop_->hasFocus()) edit_->setFocus();
+  fit_words();
 }
 
 void QuestionBox::set_editing(bool editing) {
@@ -266,9 +269,20 @@ void QuestionBox::fit() {
   if (edit_->height() != height || edit_->minimumHeight() != height) edit_->setFixedHeight(height);
 }
 
+/// What the ready line says comes before the hint, and the names of the two ways to ask are shortened.
+void QuestionBox::fit_words() {
+  const int inner = width() - 28 - 24;  // the margins of the box and of its frame
+  const int beside = dot_->width() + ask_->sizeHint().width() + hint_->sizeHint().width() + 4 * 6 + 4;
+  hint_->setVisible(width() > 360 &&
+                    (busy_ || editing_ || ready_->fontMetrics().horizontalAdvance(ready_->text()) < inner - beside));
+  const bool narrow = width() < 400;
+  continue_->setText(narrow ? tr("Continue") : tr("Continue the conversation"));
+  documents_->setText(narrow ? tr("From the documents") : tr("Ask from the documents"));
+}
+
 void QuestionBox::resizeEvent(QResizeEvent* event) {
   QFrame::resizeEvent(event);
-  hint_->setVisible(width() > 360);
+  fit_words();
   fit();
 }
 

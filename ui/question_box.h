@@ -78,6 +78,7 @@ class QuestionBox : public QFrame {
  private:
   void send(From from);
   void choose(From from);
+  void fit_words();
   void fit();
   void show_ready();
 

@@ -900,6 +900,14 @@
             <translation>Esc 放弃修改</translation>
         </message>
         <message>
+            <source>Continue</source>
+            <translation>继续</translation>
+        </message>
+        <message>
+            <source>From the documents</source>
+            <translation>从文档</translation>
+        </message>
+        <message>
             <source>Continue the conversation</source>
             <translation>继续对话</translation>
         </message>

@@ -9,6 +9,9 @@
 
 #include "app/conversation_export.h"
 #include "app/settings.h"
+#include "inference/disk/context_folder.h"
+#include "inference/synthesize.h"
+#include "inference/synthetic_tokenizer.h"
 #include "tests/app/fake_engine.h"
 #include "tests/app/temporary_folder.h"
 
@@ -54,10 +57,11 @@ struct Fixture {
     options.library = folder.file("library.sqlite");
     options.settings = folder.file("settings.json");
     options.models_folder = folder.file("models");
-    options.opener = [this](const std::string& file) {
-      if (!opener_problem.empty()) throw lectern::Error(lectern::ErrorKind::bad_file, file + ": " + opener_problem);
-      return engine;
-    };
+    if (!real_engine)
+      options.opener = [this](const std::string& file) {
+        if (!opener_problem.empty()) throw lectern::Error(lectern::ErrorKind::bad_file, file + ": " + opener_problem);
+        return engine;
+      };
     options.kept_folder = folder.file("kept");
     auto workspace = std::make_unique<LocalWorkspace>(options);
     return workspace;
@@ -75,6 +79,7 @@ struct Fixture {
   }
   TemporaryFolder folder;
   std::string document, opener_problem;
+  bool real_engine = false;
   std::shared_ptr<FakeEngine> engine = std::make_shared<FakeEngine>();
 };
 
@@ -485,6 +490,69 @@ class LocalWorkspaceTest : public QObject {
     QVERIFY(!is_forgotten(document.toStdString()));
     workspace->remove_document(document);
     QTRY_VERIFY_WITH_TIMEOUT(is_forgotten(document.toStdString()), patience_ms);
+  }
+
+  /// With the real engine and a small random model: what was read is there after a restart, and gone after a removal.
+  void keeps_readings_on_the_disk_until_their_document_is_removed() {
+    using namespace lectern::inference;
+    Fixture fixture;
+    fixture.make_long();
+    SynthesisRequest request;
+    for (const SyntheticShape& shape : synthetic_presets()) {
+      if (shape.preset == "tiny") request.shape = shape;
+    }
+    request.type = lectern::kernels::DType::f32;
+    request.seed = 1;
+    request.threads = 1;
+    request.tokenizer = small_tokenizer("qwen2");
+    pad_tokenizer(request.tokenizer, request.shape.vocabulary, "tokenizer");
+    synthesize_model(request, fixture.folder.file("models/fake.gguf"));
+    lectern::app::Settings settings;
+    settings.window_tokens = 8192;
+    settings.threads = 1;
+    settings.max_tokens = 64;
+    lectern::app::save_settings(fixture.folder.file("settings.json"), settings);
+    fixture.real_engine = true;
+    const std::string kept = fixture.folder.file("kept");
+
+    std::int64_t session = 0;
+    const auto measure_until_read = [&](LocalWorkspace& workspace) {
+      QSignalSpy measured(&workspace, &LocalWorkspace::context_measured);
+      workspace.measure_context(session, workspace.session_documents(session));
+      const bool done = QTest::qWaitFor(
+          [&] { return !measured.empty() && measured.back()[1].value<ContextUse>().to_read == 0; }, patience_ms);
+      return done ? measured.front()[1].value<ContextUse>() : ContextUse();
+    };
+    {
+      const auto workspace = fixture.open();
+      QVERIFY(is_ready(*workspace));
+      session = fixture.session_with_document(*workspace);
+      QVERIFY(session > 0);
+      const ContextUse use = measure_until_read(*workspace);
+      QVERIFY(use.fits && use.to_read > 2000);
+      QCOMPARE(use.miss_reasons, std::vector{MissReason::first_read});
+      QTRY_VERIFY_WITH_TIMEOUT(context_folder_stats(kept, system_files()).documents > 0, patience_ms);
+    }
+    QString document;
+    {
+      const auto workspace = fixture.open();
+      QVERIFY(is_ready(*workspace));
+      const ContextUse use = measure_until_read(*workspace);
+      QCOMPARE(use.to_read, 0);
+      QVERIFY(use.on_disk > 2000);
+      QCOMPARE(use.parts[1].kept, use.parts[1].tokens);
+      document = workspace->session_documents(session)[0];
+    }
+    std::filesystem::remove(fixture.folder.file("models/fake.gguf"));
+    const ContextDiskStats before = context_folder_stats(kept, system_files());
+    const auto workspace = fixture.open();
+    QCOMPARE(workspace->engine().phase, EngineState::Phase::none);
+    workspace->remove_document(document);
+    QTRY_VERIFY_WITH_TIMEOUT(workspace->documents().empty(), patience_ms);
+    // The instructions, which stand before every document, are still there.
+    const ContextDiskStats left = context_folder_stats(kept, system_files());
+    QCOMPARE(left.documents, 1);
+    QVERIFY(left.tokens < before.tokens - 2000);
   }
 
   void conversations_stand_beside_each_other() {

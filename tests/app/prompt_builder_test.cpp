@@ -220,6 +220,22 @@ TEST_F(PromptBuilderTest, KeepsTheSystemBlockFreeOfAnythingThatChanges) {
   EXPECT_FALSE(one.segments[0].text.empty());
 }
 
+TEST_F(PromptBuilderTest, GivesWhatANextQuestionStandsBehind) {
+  documents_ = {document_of("a.pdf", 2, 10)};
+  PromptInput first = input_for("What is it?");
+  const std::vector<Segment> before = PromptBuilder(engine_).before_question(first);
+  const std::vector<Segment> asked = PromptBuilder(engine_).build(first).segments;
+  ASSERT_EQ(before.size(), asked.size());
+  EXPECT_EQ(before[1].text, asked[1].text);
+  EXPECT_EQ(before.back().text, "\nQuestion: ");
+  PromptInput next = input_for("And then?");
+  remember(next, first, "It is so.");
+  EXPECT_EQ(PromptBuilder(engine_).before_question(next).size(), asked.size() + 2);
+  documents_ = {document_of("a.pdf", 60, 100)};
+  EXPECT_TRUE(PromptBuilder(engine_).before_question(input_for("What is it?")).empty());
+  EXPECT_EQ(searches_, 0);
+}
+
 TEST_F(PromptBuilderTest, ReadsDocumentsAheadOnlyIfTheyFit) {
   documents_ = {document_of("a.pdf", 2, 10)};
   const PromptBuilder builder(engine_);

@@ -72,6 +72,37 @@ TEST(SessionStore, ShowsOneBranchAndKeepsTheOthers) {
   EXPECT_EQ(texts(store.sessions.branch(session)), (Texts{"Q1, edited"}));
 }
 
+TEST(SessionStore, KnowsTheConversationsThatStandBesideEachOtherAndTheirEnds) {
+  Store store;
+  const std::int64_t session = store.sessions.create("");
+  EXPECT_TRUE(store.sessions.first_questions(session).empty());
+  const std::int64_t one = store.ask(session, 0, "Q1");
+  store.answer(session, one, "A1");
+  const std::int64_t two = store.ask(session, 0, "Q2");
+  const std::int64_t again = store.answer(session, one, "A1 again");
+  EXPECT_EQ(store.sessions.first_questions(session), (std::vector<std::int64_t>{one, two}));
+  EXPECT_EQ(store.sessions.newest_after(one), again);
+  EXPECT_EQ(store.sessions.newest_after(two), two);
+}
+
+TEST(SessionStore, GivesTheNewestReportsFirst) {
+  Store store;
+  const std::int64_t session = store.sessions.create("");
+  const std::int64_t question = store.ask(session, 0, "Q");
+  for (const std::int64_t tokens : {100, 200, 300}) {
+    Message answer = *store.sessions.message(store.answer(session, question, "A"));
+    answer.report.emplace();
+    answer.report->usage.computed_tokens = tokens;
+    answer.report->model.file = "/models/m.gguf";
+    store.sessions.finish_message(answer);
+  }
+  const std::vector<AnswerReport> reports = store.sessions.newest_reports(2);
+  ASSERT_EQ(reports.size(), 2U);
+  EXPECT_EQ(reports[0].usage.computed_tokens, 300);
+  EXPECT_EQ(reports[1].usage.computed_tokens, 200);
+  EXPECT_EQ(reports[0].model.file, "/models/m.gguf");
+}
+
 TEST(SessionStore, RefusesAParentOfAnotherSessionAndASessionThatIsGone) {
   Store store;
   const std::int64_t one = store.sessions.create("one"), two = store.sessions.create("two");

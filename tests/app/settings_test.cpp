@@ -89,6 +89,19 @@ TEST(Settings, UseTheDefaultForAValueThatCannotBeUsedAndKeepTheOthers) {
   EXPECT_TRUE(std::filesystem::exists(path));
 }
 
+TEST(Settings, KeepWhetherDocumentsAreReadAhead) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("settings.json");
+  EXPECT_TRUE(load_settings(path).settings.read_ahead);
+  Settings settings;
+  settings.read_ahead = false;
+  save_settings(path, settings);
+  EXPECT_FALSE(load_settings(path).settings.read_ahead);
+  const LoadedSettings loaded = load_settings(folder.write("settings.json", R"({"read_ahead": "no"})"));
+  EXPECT_TRUE(loaded.settings.read_ahead);
+  EXPECT_NE(loaded.warning.find("read_ahead"), std::string::npos) << loaded.warning;
+}
+
 TEST(Settings, LeaveWhatANewerVersionAdded) {
   const TemporaryFolder folder;
   const std::string path = folder.write("settings.json", R"({"threads": 2, "hologram": {"depth": 3}})");

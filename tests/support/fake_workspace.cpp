@@ -190,6 +190,14 @@ void FakeWorkspace::progress(std::int64_t read, std::int64_t total, double secon
   Q_EMIT reading_progress(busy_, read, total, seconds_left);
 }
 
+void FakeWorkspace::read_on(std::int64_t session, std::int64_t read, std::int64_t total, double seconds_left) {
+  Q_EMIT reading_ahead(session, {true, read, total, seconds_left});
+}
+
+void FakeWorkspace::end_reading(std::int64_t session) {
+  Q_EMIT reading_ahead(session, {});
+}
+
 void FakeWorkspace::finish(app::Message answer) {
   Session* session = find(busy_);
   if (!session) return;

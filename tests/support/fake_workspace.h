@@ -37,6 +37,9 @@ class FakeWorkspace : public app::Workspace {
   /// Streams into the answer that was started last.
   void stream(const QString& text);
   void progress(std::int64_t read, std::int64_t total, double seconds_left);
+  /// The session's documents are being read in the background.
+  void read_on(std::int64_t session, std::int64_t read, std::int64_t total, double seconds_left);
+  void end_reading(std::int64_t session);
   /// Finishes the answer that was started last with this text, its citations and its report.
   void finish(app::Message answer);
   /// The citation of a passage that stands on the page; its place is looked up.

@@ -139,6 +139,14 @@ class ConversationTest : public QObject {
              QStringLiteral("Read 71 of 73 pages · 47,180 tokens · nothing dropped · without text (scan): p. 44–45"));
     QCOMPARE(view.findChild<QLabel*>(QStringLiteral("answer_cost"))->text(),
              QStringLiteral("47,221 tokens kept, 38 read · first word after 0.3 s"));
+    m.report->usage.reused_tokens = 32'340;
+    m.report->usage.loaded_tokens = 180'000;
+    m.report->usage.computed_tokens = 24;
+    QVERIFY(
+        ui::cost_words(*m.report).startsWith(QStringLiteral("212,340 tokens kept (180,000 from disk), 24 read · ")));
+    m.report->usage.reused_tokens = m.report->usage.loaded_tokens = 0;
+    m.report->usage.miss_reasons = {inference::MissReason::first_read, inference::MissReason::build_changed};
+    QVERIFY(ui::cost_words(*m.report).startsWith(QStringLiteral("24 tokens read, because Lectern was updated · ")));
     const QString counts = view.findChild<QLabel*>(QStringLiteral("answer_counts"))->text();
     QVERIFY(counts.contains(QStringLiteral("1 verified")) && counts.contains(QStringLiteral("1 found elsewhere")) &&
             counts.contains(QStringLiteral("1 not in the documents")));

@@ -16,8 +16,11 @@
 #include "ui/conversation_pane.h"
 #include "ui/document_pane.h"
 #include "ui/language.h"
+#include "ui/library_model.h"
+#include "ui/library_pane.h"
 #include "ui/main_window.h"
 #include "ui/question_box.h"
+#include "ui/settings_dialog.h"
 #include "ui/theme.h"
 
 namespace lectern::testing {
@@ -115,6 +118,37 @@ class StatesTest : public QObject {
       w.add_row(scan);
       QVERIFY(grab(window, QStringLiteral("reading") + end));
       w.finish_reading(QStringLiteral("/documents/Annual report 2025.pdf"), QStringLiteral("report"));
+      {
+        // Read ahead, a change that asks, what is kept on the disk, and why there is something to read.
+        app::ContextUse ahead;
+        ahead.window = 262'144;
+        ahead.parts = {{QStringLiteral("instructions"), 120, 0},
+                       {QStringLiteral("services-agreement.pdf"), 6240, 0, agreement},
+                       {QStringLiteral("Annual report 2025.pdf"), 33'762, 0, QStringLiteral("report")}};
+        ahead.to_read = ahead.documents_to_read = 40'122;
+        w.use = ahead;
+        window.library().model().set_ticked({agreement, QStringLiteral("report")});
+        QTest::qWait(120);
+        w.read_on(0, 12'288, 40'122, 118);
+        QVERIFY(grab(window, QStringLiteral("reading-ahead") + end));
+        w.end_reading(0);
+        ahead.seconds_to_read = 360;
+        ahead.miss_reasons = {inference::MissReason::model_changed};
+        Q_EMIT w.context_measured(0, ahead);
+        w.price = {38'000, 118};
+        window.library().model().move(agreement, 1);
+        QVERIFY(grab(window, QStringLiteral("price") + end));
+        window.library().model().drop_proposal();
+        ahead.to_read = ahead.documents_to_read = 0;
+        ahead.on_disk = 40'122;
+        for (auto& part : ahead.parts) part.kept = part.tokens;
+        Q_EMIT w.context_measured(0, ahead);
+        QVERIFY(grab(window, QStringLiteral("on-disk") + end));
+        window.open_settings();
+        QVERIFY(grab(*window.findChild<ui::SettingsDialog*>(), QStringLiteral("settings") + end));
+        window.findChild<ui::SettingsDialog*>()->close();
+        window.library().model().set_ticked({agreement});
+      }
 
       app::ContextUse use;
       use.window = 8192;
@@ -134,6 +168,10 @@ class StatesTest : public QObject {
       QVERIFY(grab(window, QStringLiteral("answering") + end));
       w.finish(answer);
       QVERIFY(grab(window, QStringLiteral("answered") + end));
+      window.ask(QStringLiteral("Who pays?"), ui::QuestionBox::From::documents);
+      QTest::qWait(20);
+      w.finish(answer);
+      QVERIFY(grab(window, QStringLiteral("from-documents") + end));
       Q_EMIT window.conversation().last_answer()->citation_clicked(0);
       QTest::qWait(300);
       QVERIFY(grab(window, QStringLiteral("citation") + end));

@@ -6,6 +6,7 @@
 #include <QDropEvent>
 #include <QLabel>
 #include <QLineEdit>
+#include <QListView>
 #include <QMimeData>
 #include <QPlainTextEdit>
 #include <QScrollArea>
@@ -242,6 +243,244 @@ class WindowTest : public QObject {
     w.use = use;
     QVERIFY(model.setData(model.index_of_document(b), Qt::Unchecked, Qt::CheckStateRole));
     QTRY_COMPARE(ready_line(window)->text(), QStringLiteral("needs reading: about 2 min"));
+  }
+
+  void reading_ahead_is_shown_and_escape_stops_it() {
+    FakeWorkspace w;
+    const QString a = w.add_made_up(QStringLiteral("a.pdf"), pages(2), 1000),
+                  b = w.add_made_up(QStringLiteral("b.pdf"), pages(2), 3000);
+    const std::int64_t session = w.add_session(QStringLiteral("Rent"), {}, {a, b}, 1);
+    app::ContextUse use;
+    use.window = 8192;
+    use.parts = {{QStringLiteral("instructions"), 100, 0},
+                 {QStringLiteral("a.pdf"), 1000, 0, a},
+                 {QStringLiteral("b.pdf"), 3000, 0, b}};
+    use.to_read = use.documents_to_read = 4100;
+    w.use = use;
+    ui::MainWindow window(w);
+    show(window);
+    window.open_session(session);
+    QTRY_COMPARE(ready_line(window)->text(), QStringLiteral("needs reading: 4,100 tokens"));
+    w.read_on(session, 1600, 4100, 100);
+    QCOMPARE(ready_line(window)->text(), QStringLiteral("reading 1,600 of 4,100 tokens, about 2 min left"));
+    const ui::LibraryModel& model = window.library().model();
+    const auto detail = [&](const QString& key) {
+      return model.index_of_document(key).data(ui::LibraryModel::detail_role).toString();
+    };
+    QCOMPARE(detail(a), QStringLiteral("No. 1 · 1,000 tokens · ready"));
+    QVERIFY2(detail(b).startsWith(QStringLiteral("No. 2 · reading 16 % · 2 min left")), qPrintable(detail(b)));
+    QCOMPARE(model.index_of_document(b).data(ui::LibraryModel::progress_role).toDouble(), 500.0 / 3000);
+    QCOMPARE(model.index_of_document(a).data(ui::LibraryModel::progress_role).toDouble(), -1.0);
+    QCOMPARE(window.findChild<ui::ContextMeter*>()->use().parts[2].kept, 500);
+    QVERIFY(!window.conversation().box().is_busy());
+    QTest::keyClick(&window, Qt::Key_Escape);
+    QCOMPARE(w.stopped, std::vector<std::int64_t>{session});
+    w.end_reading(session);
+    QCOMPARE(ready_line(window)->text(), QStringLiteral("needs reading: 4,100 tokens"));
+    QVERIFY(detail(b).contains(QStringLiteral("3,000 tokens to read")));
+    w.read_on(77, 1, 2, 3);  // of another session
+    QCOMPARE(ready_line(window)->text(), QStringLiteral("needs reading: 4,100 tokens"));
+  }
+
+  void the_line_says_what_is_kept_where_and_why_it_must_be_read() {
+    FakeWorkspace w;
+    const QString a = w.add_made_up(QStringLiteral("a.pdf"), pages(2), 1000),
+                  b = w.add_made_up(QStringLiteral("b.pdf"), pages(2), 500);
+    const std::int64_t session = w.add_session(QStringLiteral("Rent"), {}, {a, b}, 1);
+    ui::MainWindow window(w);
+    show(window);
+    window.open_session(session);
+    QTRY_VERIFY(ready_line(window)->text().startsWith(QStringLiteral("ready: 1,500")));
+    const auto measured = [&](const app::ContextUse& use) {
+      Q_EMIT w.context_measured(session, use);
+      return ready_line(window)->text();
+    };
+    app::ContextUse use = window.findChild<ui::ContextMeter*>()->use();
+    use.in_memory = 340;
+    use.on_disk = 212'000;
+    QCOMPARE(measured(use), QStringLiteral("on disk: 212,340 tokens kept, ready in a moment"));
+    use = {};
+    use.window = 8192;
+    use.parts = {{QStringLiteral("a.pdf"), 1000, 0, a}, {QStringLiteral("b.pdf"), 500, 0, b}};
+    use.to_read = 1500;
+    use.seconds_to_read = 360;
+    const std::pair<inference::MissReason, const char*> reasons[] = {
+        {inference::MissReason::first_read, "because it was not read before"},
+        {inference::MissReason::model_changed, "because the model file changed"},
+        {inference::MissReason::settings_changed, "because the model's settings changed"},
+        {inference::MissReason::build_changed, "because Lectern was updated"},
+        {inference::MissReason::document_changed, "because a document changed"},
+        {inference::MissReason::order_changed, "because the order of the documents changed"},
+        {inference::MissReason::evicted, "because it made room for other readings"},
+        {inference::MissReason::cleared, "because the kept readings were deleted"},
+        {inference::MissReason::damaged, "because what was kept is damaged"},
+        {inference::MissReason::cache_off, "because nothing is kept on this machine"}};
+    for (const auto& [reason, words] : reasons) {
+      use.miss_reasons = {inference::MissReason::first_read, reason};
+      QCOMPARE(measured(use), QStringLiteral("needs reading: about 6 min, %1").arg(QLatin1String(words)));
+    }
+    use.parts[0].kept = 1000;
+    use.miss_reasons = {inference::MissReason::first_read};
+    QCOMPARE(measured(use), QStringLiteral("needs reading: about 6 min, only what is new"));
+  }
+
+  void a_change_that_reads_much_again_asks_in_its_row() {
+    FakeWorkspace w;
+    const QString a = w.add_made_up(QStringLiteral("a.pdf"), pages(2), 1000),
+                  b = w.add_made_up(QStringLiteral("b.pdf"), pages(2), 500),
+                  c = w.add_made_up(QStringLiteral("c.pdf"), pages(2), 500);
+    const std::int64_t session = w.add_session(QStringLiteral("Rent"), {}, {a, b}, 1);
+    ui::MainWindow window(w);
+    show(window);
+    window.open_session(session);
+    ui::LibraryModel& model = window.library().model();
+    const auto row = [&](const QString& key) { return model.index_of_document(key); };
+    // At the end: at once, without a price.
+    QVERIFY(model.setData(row(c), Qt::Checked, Qt::CheckStateRole));
+    QCOMPARE(w.session_documents(session), std::vector<QString>({a, b, c}));
+    QVERIFY(w.priced.empty());
+    // Cheap: it happens without a word.
+    w.price = {400, 9.9};
+    QVERIFY(model.move(b, 1));
+    QTRY_COMPARE(w.session_documents(session), std::vector<QString>({a, c, b}));
+    QCOMPARE(w.priced.size(), std::size_t{1});
+    // Dear: the row asks, and nothing changes before the answer.
+    w.price = {38'000, 118};
+    window.library().list().setCurrentIndex(row(a));
+    QTest::keyClick(&window.library().list(), Qt::Key_Down, Qt::AltModifier);
+    QTRY_VERIFY(row(a).data(ui::LibraryModel::asks_role).toBool());
+    QCOMPARE(row(a).data(ui::LibraryModel::detail_role).toString(),
+             QStringLiteral("Moving this document reads 38,000 tokens again, about 2 min."));
+    QCOMPARE(row(a).data(ui::LibraryModel::actions_role).toStringList(),
+             QStringList({QStringLiteral("Do it"), QStringLiteral("Cancel")}));
+    QCOMPARE(w.session_documents(session), std::vector<QString>({a, c, b}));
+    QTest::keyClick(&window, Qt::Key_Escape);
+    QVERIFY(!row(a).data(ui::LibraryModel::asks_role).toBool());
+    QCOMPARE(model.ticked(), std::vector<QString>({a, c, b}));
+    QVERIFY(w.stopped.empty());
+    // Taken out, after a yes.
+    QVERIFY(model.setData(row(a), Qt::Unchecked, Qt::CheckStateRole));
+    QTRY_VERIFY(row(a).data(ui::LibraryModel::asks_role).toBool());
+    QCOMPARE(row(a).data(Qt::CheckStateRole).toInt(), static_cast<int>(Qt::Unchecked));
+    QVERIFY(
+        row(a).data(ui::LibraryModel::detail_role).toString().startsWith(QStringLiteral("Taking it out reads 38,000")));
+    window.library().list().setCurrentIndex(row(a));
+    QTest::keyClick(&window.library().list(), Qt::Key_Return);
+    QCOMPARE(w.session_documents(session), std::vector<QString>({c, b}));
+    // Two changes in one breath: both count.
+    w.price = {0, 0};
+    QVERIFY(model.setData(row(c), Qt::Unchecked, Qt::CheckStateRole));
+    QVERIFY(model.setData(row(b), Qt::Unchecked, Qt::CheckStateRole));
+    QTRY_VERIFY(w.session_documents(session).empty());
+    // Of unknown duration but much.
+    QVERIFY(model.setData(row(b), Qt::Checked, Qt::CheckStateRole));
+    QVERIFY(model.setData(row(c), Qt::Checked, Qt::CheckStateRole));
+    w.price = {9000, -1};
+    QVERIFY(model.move(c, -1));
+    QTRY_COMPARE(row(c).data(ui::LibraryModel::detail_role).toString(),
+                 QStringLiteral("Moving this document reads 9,000 tokens again."));
+    // A question asked meanwhile is asked of the documents as they are.
+    window.ask(QStringLiteral("What is due?"));
+    QCOMPARE(model.ticked(), std::vector<QString>({b, c}));
+    QVERIFY(!row(c).data(ui::LibraryModel::asks_role).toBool());
+  }
+
+  void removing_from_the_library_asks_in_its_row() {
+    FakeWorkspace w;
+    const QString a = w.add_made_up(QStringLiteral("a.pdf"), pages(2), 1000),
+                  b = w.add_made_up(QStringLiteral("b.pdf"), pages(2), 500);
+    const std::int64_t session = w.add_session(QStringLiteral("Rent"), {}, {a, b}, 1);
+    ui::MainWindow window(w);
+    show(window);
+    window.open_session(session);
+    ui::LibraryModel& model = window.library().model();
+    const auto asks = [&](const QString& key) {
+      return model.index_of_document(key).data(ui::LibraryModel::asks_role).toBool();
+    };
+    w.price = {500, 30};
+    window.library().list().setCurrentIndex(model.index_of_document(a));
+    QTest::keyClick(&window.library().list(), Qt::Key_Delete);
+    QTRY_VERIFY(asks(a));
+    QCOMPARE(
+        model.index_of_document(a).data(ui::LibraryModel::detail_role).toString(),
+        QStringLiteral("Remove it from the library? The file itself stays where it is. Taking it out reads 500 tokens "
+                       "again, about 30 s."));
+    Q_EMIT window.library().question_answered(false);
+    QVERIFY(!asks(a) && w.removed.isEmpty());
+    w.price = {0, 0};
+    window.library().list().setCurrentIndex(model.index_of_document(b));
+    QTest::keyClick(&window.library().list(), Qt::Key_Delete);
+    QTRY_VERIFY(asks(b));
+    QTest::keyClick(&window.library().list(), Qt::Key_Return);
+    QCOMPARE(w.removed, QStringList{b});
+    QTRY_COMPARE(w.session_documents(session), std::vector<QString>{a});
+  }
+
+  void a_question_can_start_from_the_documents() {
+    FakeWorkspace w;
+    const QString key = w.add_made_up(QStringLiteral("lease.pdf"), pages(4));
+    std::int64_t session = 0;
+    {
+      ui::MainWindow window(w);
+      show(window);
+      window.library().model().set_ticked({key});
+      auto* choice = window.findChild<QWidget*>(QStringLiteral("ask_from"));
+      auto* documents = window.findChild<QAbstractButton*>(QStringLiteral("ask_documents"));
+      auto* places = window.findChild<QWidget*>(QStringLiteral("conversation_places"));
+      QVERIFY(!choice->isVisible());  // nothing to continue yet
+      window.ask(QStringLiteral("First?"));
+      QTRY_VERIFY(window.conversation().model().is_answering());
+      w.finish(answer_with_citation(w, key, 2));
+      QTRY_VERIFY(!window.conversation().box().is_busy());
+      QVERIFY(choice->isVisible() && !places->isVisible());
+      session = window.session();
+      QTRY_VERIFY(documents->toolTip().contains(QStringLiteral("Starts from the documents: 0 tokens to read.")));
+      // Ctrl+Enter, whatever is chosen.
+      QTest::keyClicks(&window.conversation().box().edit(), QStringLiteral("Second?"));
+      QTest::keyClick(&window.conversation().box().edit(), Qt::Key_Return, Qt::ControlModifier);
+      QCOMPARE(w.asked.back().parent, std::int64_t{-1});
+      QTRY_VERIFY(window.conversation().model().is_answering());
+      w.finish(answer_with_citation(w, key, 3));
+      QTRY_VERIFY(!window.conversation().box().is_busy());
+      QCOMPARE(window.conversation().model().rowCount(), 2);
+      // The conversation before is one step away.
+      QVERIFY(places->isVisible());
+      QCOMPARE(window.findChild<QLabel*>(QStringLiteral("conversation_place"))->text(), QStringLiteral("2 of 2"));
+      window.findChild<QAbstractButton*>(QStringLiteral("earlier_conversation"))->click();
+      QTRY_COMPARE(window.conversation().model().message(0).text, std::string("First?"));
+      QCOMPARE(window.findChild<QLabel*>(QStringLiteral("conversation_place"))->text(), QStringLiteral("1 of 2"));
+      // Enter continues; chosen once, it starts from the documents.
+      window.ask(QStringLiteral("Third?"));
+      QCOMPARE(w.asked.back().parent, std::int64_t{0});
+      QTRY_VERIFY(window.conversation().model().is_answering());
+      w.finish(answer_with_citation(w, key, 3));
+      QTRY_VERIFY(!window.conversation().box().is_busy());
+      documents->setFocus();
+      QTest::keyClick(documents, Qt::Key_Space);
+      QTest::keyClicks(&window.conversation().box().edit(), QStringLiteral("Fourth?"));
+      QTest::keyClick(&window.conversation().box().edit(), Qt::Key_Return);
+      QCOMPARE(w.asked.back().parent, std::int64_t{-1});
+      QTRY_VERIFY(window.conversation().model().is_answering());
+      w.finish(answer_with_citation(w, key, 3));
+      QTRY_VERIFY(!window.conversation().box().is_busy());
+      window.new_session();
+      QVERIFY(window.conversation().box().from() == ui::QuestionBox::From::conversation);
+      window.open_session(session);
+      QVERIFY(window.conversation().box().from() == ui::QuestionBox::From::documents);  // remembered
+    }
+  }
+
+  void reading_ahead_is_turned_off_in_the_settings() {
+    FakeWorkspace w;
+    ui::MainWindow window(w);
+    show(window);
+    window.open_settings();
+    auto* dialog = window.findChild<ui::SettingsDialog*>();
+    auto* box = dialog->findChild<QAbstractButton*>(QStringLiteral("read_ahead_box"));
+    QVERIFY(box->isChecked());
+    box->click();
+    QVERIFY(!w.reads_ahead);
+    dialog->close();
   }
 
   void without_a_model_the_window_says_how_to_get_one_and_asks_nothing() {

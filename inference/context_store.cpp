@@ -23,7 +23,7 @@ namespace {
 constexpr std::int64_t interior_spacing = 32768;
 constexpr std::size_t most_remembered_keys = 1 << 18;
 constexpr std::int64_t node_bytes = 512;  // a node's own memory, roughly
-constexpr int most_damaged = 64;          // extents that are passed over in one lookup
+constexpr std::size_t most_failed = 1 << 16;
 
 std::int64_t size_of(const std::vector<TokenId>& tokens) {
   return static_cast<std::int64_t>(tokens.size());
@@ -203,7 +203,8 @@ ContextStore::OnDisk ContextStore::find_on_disk(std::span<const ChainSegment> ch
     for (const StoredExtent& extent : disk_->following(from.key)) {
       std::optional<Place> at = step(from, extent);
       if (!at) continue;
-      if (extent.has_state && at->allowed && at->position > best.position) best = {at->position, at->path, at->rows};
+      if (extent.has_state && !failed_.contains(extent.number) && at->allowed && at->position > best.position)
+        best = {at->position, at->path, at->rows};
       open.push_back(std::move(*at));
     }
   }
@@ -233,10 +234,12 @@ ResumePoint ContextStore::resume(std::span<const ChainSegment> chain, Sequence& 
   sequence.restart(pool_);
   pending_.reset();
   const InMemory memory = find_in_memory(chain);
-  for (int damaged = 0; damaged < most_damaged; ++damaged) {
+  while (true) {  // ends: what fails is not found again, whether the disk could put it away or not
     OnDisk disk = find_on_disk(chain);
     if (disk.position <= memory.position) break;
+    const std::int64_t extent = disk.path.back().number;
     if (std::optional<ResumePoint> point = start_restore(chain, std::move(disk), sequence)) return *point;
+    remember_failed(extent);
     sequence.restart(pool_);
   }
   ResumePoint point;
@@ -264,6 +267,7 @@ std::optional<ResumePoint> ContextStore::start_restore(std::span<const ChainSegm
     tokens.insert(tokens.end(), segment.tokens.begin(), segment.tokens.end());
   }
   for (const StoredExtent& extent : disk.path) pending->saved.push_back(extent.end);
+  pending->extent = disk.path.back().number;
 
   // Rows of the same kind that memory has, with or without a state behind them.
   Node* node = root_.get();
@@ -313,6 +317,7 @@ bool ContextStore::settle(Sequence& sequence, ResumePoint& point) {
   sequence.restore.reset();
   if (!snapshot || snapshot->position != position || !snapshot->is_finite()) {
     sequence.restart(pool_);
+    remember_failed(pending->extent);
     return false;
   }
   point.hidden = snapshot->hidden;
@@ -326,6 +331,11 @@ bool ContextStore::settle(Sequence& sequence, ResumePoint& point) {
   keep_within_budget();
   assert(audit().empty());
   return true;
+}
+
+void ContextStore::remember_failed(std::int64_t extent) {
+  if (failed_.size() >= most_failed) failed_.clear();
+  failed_.insert(extent);
 }
 
 void ContextStore::mark_saved(Node& node, std::int64_t position) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "inference/chain_key.h"
@@ -100,6 +101,7 @@ class ContextStore {
   struct Pending {  // what the sequence being restored is made of
     std::vector<ChainSegment> chain;
     std::vector<std::int64_t> saved;
+    std::int64_t extent = 0;  // the last one
   };
   Node* find_complete(const Node& parent, const ChainSegment& segment) const;
   Node* find_extendable(Node& parent, const ChainSegment& segment, std::int64_t available) const;
@@ -112,6 +114,7 @@ class ContextStore {
                std::unique_ptr<DeltaSnapshot> snapshot);
   void save(Node& node, std::int64_t position, std::span<const PageRef> pages, const DeltaSnapshot& snapshot,
             StatePlace place);
+  void remember_failed(std::int64_t extent);
   void mark_saved(Node& node, std::int64_t position);
   void set_rows(Node& node, const ChainSegment& segment, std::int64_t available, std::span<const PageRef> pages);
   void cut_back(Node& node);
@@ -128,6 +131,7 @@ class ContextStore {
   ExtentStore* disk_ = nullptr;
   std::unique_ptr<Node> root_;
   std::unique_ptr<Pending> pending_;
+  std::unordered_set<std::int64_t> failed_;  // extents that could not be restored: not tried again in this process
   std::unordered_map<const void*, std::int64_t> kept_pages_;  // references that the tree holds
   std::unordered_map<std::uint64_t, Forgotten> ever_kept_;    // low halves of keys, and what became of them if they go
   std::int64_t snapshots_ = 0, tokens_ = 0, segments_ = 0;

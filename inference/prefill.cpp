@@ -119,6 +119,7 @@ void PromptReader::begin(const ForkPoint* fork) {
 }
 
 void PromptReader::begin_again() {
+  if (sequence_.restore) store_->settle(sequence_, point_);  // it has failed, and is not tried again
   begin(nullptr);
 }
 

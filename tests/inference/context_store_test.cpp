@@ -341,6 +341,7 @@ class ToyDisk final : public ExtentStore {
     return std::all_of(kept_.begin(), kept_.end(), [](const auto& kept) { return kept.second.damage == Damage::none; });
   }
   bool refuses = false;
+  bool is_stuck = false;  // it cannot put away what is damaged
 
  private:
   struct Kept {
@@ -363,6 +364,7 @@ class ToyDisk final : public ExtentStore {
   }
   /// With all that was computed after it.
   void drop(ChainKey key, Forgotten why) {  // a copy: the key may be that of what goes
+    if (is_stuck) return;
     gone_[key] = why;
     std::vector<ChainKey> after;
     std::erase_if(kept_, [&](const auto& kept) { return kept.second.extent.key == key; });
@@ -441,6 +443,23 @@ TEST_P(ContextStoreTest, DamageOnTheDiskIsAMissAndTheRestGoesOn) {
     EXPECT_EQ(again.forgotten(std::span(chain).first(2)), Forgotten::damaged);
     EXPECT_EQ(reader.read(again, chain, 650), 300);
     EXPECT_EQ(disk.size(), 3U) << "what was read again is kept again";
+  }
+}
+
+TEST_P(ContextStoreTest, DamageThatTheDiskCannotPutAwayIsNotTriedForEver) {
+  for (const ToyDisk::Damage how : {ToyDisk::Damage::tokens, ToyDisk::Damage::rows}) {
+    ToyDisk disk(hybrid());
+    ContextStore first(pool, toy_state(hybrid()), "toy", large);
+    first.set_disk(&disk);
+    const std::vector<ChainSegment> chain{segment_of(1, 300), segment_of(2, 300), segment_of(3, 50)};
+    reader.read(first, chain, 650);
+    disk.damage(1, how);
+    disk.is_stuck = true;
+    ContextStore again(pool, toy_state(hybrid()), "toy", large);
+    again.set_disk(&disk);
+    EXPECT_EQ(reader.kept(again, chain), 300);
+    EXPECT_EQ(reader.read(again, chain, 650), 300);
+    EXPECT_EQ(reader.kept(again, chain), 650) << "from memory";
   }
 }
 

@@ -93,16 +93,21 @@ int verify(bool json, const CliStreams& streams) {
 }
 
 int clear(const std::optional<std::string>& document, const CliStreams& streams) {
-  std::int64_t bytes = 0;
+  ForgottenReadings forgotten;
   if (!document) {
-    bytes = inference::clear_context_folder(kept_folder(), inference::system_files());
+    forgotten = forget_all_readings(kept_folder());
   } else {
-    const std::vector<std::string> found = documents_named(*document);
-    if (found.empty())
-      throw CliError(*document + ": there is no such document in the library; name it by path, name or fingerprint");
-    for (const std::string& fingerprint : found) bytes += forget_kept(fingerprint);
+    std::vector<std::string> found = documents_named(*document);
+    const bool is_known = !found.empty();
+    if (!is_known) found = {*document};  // a fingerprint that the library has forgotten
+    forgotten = forget_readings(kept_folder(), found);
+    if (!is_known && forgotten.bytes == 0 && forgotten.problem.empty())
+      throw CliError(*document +
+                     ": there is no such document in the library, and nothing is kept under this "
+                     "fingerprint; name it by path, name or fingerprint");
   }
-  streams.out << "removed " << with_thousands(bytes) << " bytes from " << kept_folder().string() << '\n';
+  streams.out << "removed " << with_thousands(forgotten.bytes) << " bytes from " << kept_folder().string() << '\n';
+  if (!forgotten.problem.empty()) throw CliError(forgotten.problem);
   return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "app/cli_commands.h"
 #include "app/conversation_export.h"
 #include "app/database_writer.h"
+#include "app/kept_readings.h"
 #include "app/paths.h"
 #include "app/records_json.h"
 #include "app/session_store.h"
@@ -104,8 +105,11 @@ int sessions(const Arguments& given, const CliStreams& streams) {
       const auto conversation = load_conversation(database, session->id, *format == ExportFormat::json);
       if (conversation) streams.out << export_conversation(*conversation, *format);
     } else {
+      const std::vector<std::string> ids = segment_ids(store, session->id);
       store.remove(session->id);
+      const ForgottenReadings forgotten = forget_readings(kept_folder(), ids);
       streams.err << "session " << session->id << " deleted" << std::endl;
+      if (!forgotten.problem.empty()) throw CliError("kept readings: " + forgotten.problem);
     }
     return 0;
   });

@@ -21,7 +21,6 @@
 #include "app/prompt_builder.h"
 #include "app/session_store.h"
 #include "app/settings.h"
-#include "inference/disk/context_folder.h"
 #include "inference/local_engine.h"
 
 namespace lectern::app {
@@ -87,15 +86,6 @@ struct LocalWorkspace::State {
           },
           Qt::QueuedConnection);
     });
-  }
-
-  /// What was computed with these segments is content too: it goes with what it was made of. Here from the disk, on the
-  /// database thread, which ends what it has begun; from the memory of an engine by EngineHost::forget().
-  void forget_on_disk(const std::vector<std::string>& ids) {
-    std::error_code error;
-    if (options.kept_folder.empty() || !std::filesystem::exists(options.kept_folder, error)) return;
-    inference::ContextFolder folder(options.kept_folder, inference::system_files());
-    for (const std::string& id : ids) folder.clear_document(id);
   }
 
   /// Changes one value of the settings file; a read-only home: the choice holds for this run.
@@ -235,21 +225,14 @@ void LocalWorkspace::retry_with_password(const QString& path, const QString& pas
 void LocalWorkspace::remove_document(const QString& fingerprint_or_path) {
   state_->ingest.dismiss(fingerprint_or_path);
   state_->pages.forget(fingerprint_or_path);
-  const auto ids = std::make_shared<std::vector<std::string>>();
+  const std::vector<std::string> ids{fingerprint_or_path.toStdString()};
   state_->write(
-      [state = state_.get(), ids, fingerprint = fingerprint_or_path.toStdString()](Database& database) {
-        const SessionStore store(database);
-        ids->push_back(fingerprint);
-        for (const std::int64_t session : store.sessions_with(fingerprint)) {
-          for (const Message& message : store.all_messages(session)) {
-            if (message.role == inference::Role::user) ids->push_back(passages_id(fingerprint, message.id));
-          }
-        }
-        Library(database).remove(fingerprint);
-        state->forget_on_disk(*ids);
+      [state = state_.get(), ids](Database& database) {
+        Library(database).remove(ids.front());
+        forget_readings(state->options.kept_folder, ids);
       },
       [this, ids] {
-        state_->engine.forget(*ids);
+        state_->engine.forget(ids);
         Q_EMIT documents_changed();
       });
 }
@@ -326,14 +309,9 @@ void LocalWorkspace::delete_session(std::int64_t session) {
   state_->write(
       [state = state_.get(), ids, session](Database& database) {
         SessionStore store(database);
-        const std::vector<std::string> documents = store.documents(session);
-        for (const Message& message : store.all_messages(session)) {
-          ids->push_back(message_id(message.id));
-          if (message.role != inference::Role::user) continue;
-          for (const std::string& document : documents) ids->push_back(passages_id(document, message.id));
-        }
+        *ids = segment_ids(store, session);
         store.remove(session);
-        state->forget_on_disk(*ids);
+        forget_readings(state->options.kept_folder, *ids);
       },
       [this, ids] {
         state_->engine.forget(*ids);

@@ -322,14 +322,6 @@ std::vector<Message> SessionStore::all_messages(std::int64_t session) const {
   return messages;
 }
 
-std::vector<std::int64_t> SessionStore::sessions_with(const std::string& fingerprint) const {
-  Statement rows(database_, "SELECT DISTINCT session FROM session_documents WHERE fingerprint = ?1 ORDER BY session");
-  rows.bind(1, std::string_view(fingerprint));
-  std::vector<std::int64_t> sessions;
-  while (rows.step()) sessions.push_back(rows.integer(0));
-  return sessions;
-}
-
 std::vector<AnswerReport> SessionStore::newest_reports(int limit) const {
   Statement rows(database_, "SELECT report FROM messages WHERE report IS NOT NULL ORDER BY id DESC LIMIT ?1");
   rows.bind(1, static_cast<std::int64_t>(limit));

@@ -39,7 +39,6 @@ class SessionStore {
   std::optional<Message> message(std::int64_t id) const;
   std::vector<Message> branch(std::int64_t session) const;        // from the first message to the shown end
   std::vector<Message> all_messages(std::int64_t session) const;  // every branch, by id
-  std::vector<std::int64_t> sessions_with(const std::string& fingerprint) const;  // those that have this document
   /// The newest first, at most `limit`: of answers that a model finished.
   std::vector<AnswerReport> newest_reports(int limit) const;
   void show_branch(std::int64_t session, std::int64_t last_message);

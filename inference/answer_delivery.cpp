@@ -2,11 +2,23 @@
 
 #include <algorithm>
 #include <iterator>
+#include <new>
 #include <utility>
 
 #include "inference/prefill.h"
+#include "kernels/error.h"
 
 namespace lectern::inference {
+
+std::exception_ptr current_failure() {
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    return std::make_exception_ptr(Error(ErrorKind::out_of_memory, "engine: the system has no more memory"));
+  } catch (...) {
+    return std::current_exception();
+  }
+}
 
 GenerationSettings settings_of(const GenerationRequest& request, std::int64_t usable_tokens, std::int64_t drafts) {
   GenerationSettings settings;

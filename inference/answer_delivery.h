@@ -1,6 +1,7 @@
 // From what was generated to what was asked for: an observer told of its parts, a result, and a state that is kept.
 #pragma once
 
+#include <exception>
 #include <string_view>
 
 #include "inference/answer_parser.h"
@@ -12,6 +13,9 @@
 #include "inference/tokenizer.h"
 
 namespace lectern::inference {
+
+/// What is being handled, as a request's future shall hold it. Only in a catch block.
+std::exception_ptr current_failure();
 
 /// The settings of a request. `usable_tokens`: ids from there on are padding.
 GenerationSettings settings_of(const GenerationRequest& request, std::int64_t usable_tokens, std::int64_t drafts);

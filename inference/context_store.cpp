@@ -77,12 +77,6 @@ struct ContextStore::InMemory {
   const DeltaSnapshot* snapshot = nullptr;
 };
 
-struct ContextStore::OnDisk {
-  std::int64_t position = 0;
-  std::vector<StoredExtent> path;  // from the chain's beginning
-  std::vector<RowKind> rows;       // of the segments that the path covers, in order
-};
-
 ContextStore::ContextStore(KvPagePool& pool, const DeltaShape& shape, std::string_view identity,
                            std::int64_t budget_bytes)
     : pool_(pool), shape_(shape), budget_bytes_(budget_bytes), root_(std::make_unique<Node>()) {
@@ -153,62 +147,10 @@ ContextStore::InMemory ContextStore::find_in_memory(std::span<const ChainSegment
   return best;
 }
 
-ContextStore::OnDisk ContextStore::find_on_disk(std::span<const ChainSegment> chain) const {
-  OnDisk best;
-  if (!disk_) return best;
-  struct Place {
-    std::int64_t position = 0;
-    std::size_t segment = 0;         // that the position lies in or at the end of
-    std::int64_t segment_start = 0;  // its first token's position
-    ChainKey segment_key, key;       // of the chain up to its start, and up to the position
-    bool allowed = true;             // a prefill may be taken up here
-    std::vector<RowKind> rows;       // of the segments passed
-    std::vector<StoredExtent> path;
-  };
-  // Where `extent` leads from `from`, if it goes along the chain.
-  const auto step = [&](const Place& from, const StoredExtent& extent) -> std::optional<Place> {
-    if (extent.begin != from.position || extent.end <= extent.begin || extent.parts.empty()) return std::nullopt;
-    Place at = from;
-    for (std::size_t index = 0; index < extent.parts.size(); ++index) {
-      const ExtentPart& part = extent.parts[index];
-      if (index > 0 || part.start == extent.begin) {  // a segment begins
-        if (at.position > 0) {
-          if (at.position != at.segment_start + size_of(chain[at.segment].tokens)) return std::nullopt;
-          ++at.segment;
-          at.segment_start = at.position;
-          at.segment_key = at.key;
-        }
-        while (at.segment < chain.size() && chain[at.segment].tokens.empty()) ++at.segment;
-        if (at.segment >= chain.size()) return std::nullopt;
-        if (part.rows == RowKind::decode && chain[at.segment].rows != RowKind::decode) return std::nullopt;
-        at.rows.push_back(part.rows);
-      }
-      if (part.start != at.segment_start || at.rows.empty() || part.rows != at.rows.back()) return std::nullopt;
-      const std::int64_t end = index + 1 < extent.parts.size() ? extent.parts[index + 1].start : extent.end;
-      const std::int64_t length = size_of(chain[at.segment].tokens), offset = end - at.segment_start;
-      if (offset <= 0 || offset > length || end <= at.position) return std::nullopt;
-      at.position = end;
-      at.key = key_after(at.segment_key, part.rows, front(chain[at.segment].tokens, offset));
-      at.allowed = offset == length || offset % segment_grid == 0 || part.rows == RowKind::decode;
-    }
-    if (at.position != extent.end || at.key != extent.key) return std::nullopt;
-    at.path.push_back(extent);
-    return at;
-  };
-  std::vector<Place> open(1);
-  open[0].segment_key = open[0].key = root_->key;
-  while (!open.empty()) {
-    const Place from = std::move(open.back());
-    open.pop_back();
-    for (const StoredExtent& extent : disk_->following(from.key)) {
-      std::optional<Place> at = step(from, extent);
-      if (!at) continue;
-      if (extent.has_state && !failed_.contains(extent.number) && at->allowed && at->position > best.position)
-        best = {at->position, at->path, at->rows};
-      open.push_back(std::move(*at));
-    }
-  }
-  return best;
+ExtentPath ContextStore::find_on_disk(std::span<const ChainSegment> chain) const {
+  if (!disk_) return {};
+  return find_extent_path(*disk_, root_->key, chain,
+                          [&](const StoredExtent& extent) { return !failed_.contains(extent.number); });
 }
 
 KeptPrefix ContextStore::kept_prefix(std::span<const ChainSegment> chain) const {
@@ -233,13 +175,13 @@ ResumePoint ContextStore::resume(std::span<const ChainSegment> chain, Sequence& 
   ++clock_;
   sequence.restart(pool_);
   pending_.reset();
+  if (disk_ && disk_->was_cleared()) clear();  // by another process: what it meant is forgotten here too
   const InMemory memory = find_in_memory(chain);
   while (true) {  // ends: what fails is not found again, whether the disk could put it away or not
-    OnDisk disk = find_on_disk(chain);
+    const ExtentPath disk = find_on_disk(chain);
     if (disk.position <= memory.position) break;
-    const std::int64_t extent = disk.path.back().number;
-    if (std::optional<ResumePoint> point = start_restore(chain, std::move(disk), sequence)) return *point;
-    remember_failed(extent);
+    if (std::optional<ResumePoint> point = start_restore(chain, disk, sequence)) return *point;
+    remember_failed(disk.extents);
     sequence.restart(pool_);
   }
   ResumePoint point;
@@ -255,7 +197,7 @@ ResumePoint ContextStore::resume(std::span<const ChainSegment> chain, Sequence& 
   return point;
 }
 
-std::optional<ResumePoint> ContextStore::start_restore(std::span<const ChainSegment> chain, OnDisk disk,
+std::optional<ResumePoint> ContextStore::start_restore(std::span<const ChainSegment> chain, const ExtentPath& disk,
                                                        Sequence& sequence) {
   auto pending = std::make_unique<Pending>();
   std::vector<TokenId> tokens;
@@ -266,8 +208,7 @@ std::optional<ResumePoint> ContextStore::start_restore(std::span<const ChainSegm
     pending->chain.back().rows = disk.rows[pending->chain.size() - 1];
     tokens.insert(tokens.end(), segment.tokens.begin(), segment.tokens.end());
   }
-  for (const StoredExtent& extent : disk.path) pending->saved.push_back(extent.end);
-  pending->extent = disk.path.back().number;
+  pending->path = disk.extents;
 
   // Rows of the same kind that memory has, with or without a state behind them.
   Node* node = root_.get();
@@ -290,8 +231,8 @@ std::optional<ResumePoint> ContextStore::start_restore(std::span<const ChainSegm
   sequence.kv.reserve(disk.position - in_memory);
   sequence.kv.advance(disk.position - in_memory);
   std::size_t first = 0;
-  while (first + 1 < disk.path.size() && disk.path[first].end <= in_memory) ++first;
-  const auto path = std::span(disk.path).subspan(first);
+  while (first + 1 < disk.extents.size() && disk.extents[first].end <= in_memory) ++first;
+  const auto path = std::span(disk.extents).subspan(first);
   auto snapshot = std::make_unique<DeltaSnapshot>(shape_);
   const RestoreTarget target{&sequence.kv, in_memory, snapshot.get()};
   const auto wanted = std::span<const TokenId>(tokens)
@@ -317,7 +258,7 @@ bool ContextStore::settle(Sequence& sequence, ResumePoint& point) {
   sequence.restore.reset();
   if (!snapshot || snapshot->position != position || !snapshot->is_finite()) {
     sequence.restart(pool_);
-    remember_failed(pending->extent);
+    remember_failed(pending->path);
     return false;
   }
   point.hidden = snapshot->hidden;
@@ -326,16 +267,19 @@ bool ContextStore::settle(Sequence& sequence, ResumePoint& point) {
   counters_.loaded_tokens += point.loaded;
   Node* node = insert(pending->chain, position, sequence.kv.pages(), std::move(snapshot));
   for (Node* at = node; at != root_.get(); at = at->parent)
-    for (const std::int64_t saved : pending->saved)
-      if (saved > at->start && saved <= at->end()) mark_saved(*at, saved);
+    for (const StoredExtent& extent : pending->path)
+      if (extent.end > at->start && extent.end <= at->end()) mark_saved(*at, extent.end);
   keep_within_budget();
   assert(audit().empty());
   return true;
 }
 
-void ContextStore::remember_failed(std::int64_t extent) {
+// The end of the path is not tried again, whether the disk could put away what is damaged or not. What is behind the
+// place from which reading goes on then was damaged, as far as anybody can tell.
+void ContextStore::remember_failed(std::span<const StoredExtent> path) {
   if (failed_.size() >= most_failed) failed_.clear();
-  failed_.insert(extent);
+  failed_.insert(path.back().number);
+  for (const StoredExtent& extent : path) ever_kept_[extent.key.low] = Forgotten::damaged;
 }
 
 void ContextStore::mark_saved(Node& node, std::int64_t position) {
@@ -415,17 +359,17 @@ bool ContextStore::publish(std::span<const ChainSegment> chain, std::int64_t pos
   if (static_cast<std::int64_t>(pages.size()) * kernels::kv_page_tokens < position || size_of(chain) < position)
     return false;
   ++clock_;
-  const std::unique_ptr<DeltaSnapshot> copy =
-      disk_ && !snapshot->hidden.empty() ? std::make_unique<DeltaSnapshot>(*snapshot) : nullptr;
   Node* node = insert(chain, position, pages, std::move(snapshot));
-  if (copy) save(*node, position, pages, *copy, place);
+  if (disk_) save(*node, position, pages, place);
   keep_within_budget();
   assert(audit().empty());
   return true;
 }
 
-void ContextStore::save(Node& node, std::int64_t position, std::span<const PageRef> pages,
-                        const DeltaSnapshot& snapshot, StatePlace place) {
+void ContextStore::save(Node& node, std::int64_t position, std::span<const PageRef> pages, StatePlace place) {
+  const auto state = std::find_if(node.snapshots.begin(), node.snapshots.end(),
+                                  [&](const auto& kept) { return kept->position == position; });
+  if (state == node.snapshots.end() || (*state)->hidden.empty()) return;  // an answer cut inside by a stop string
   Extent extent;
   extent.key = node.key_at(position);
   extent.end = position;
@@ -457,7 +401,7 @@ void ContextStore::save(Node& node, std::int64_t position, std::span<const PageR
     tokens.insert(tokens.end(), (*at)->tokens.begin() + (first - (*at)->start),
                   (*at)->tokens.begin() + (last - (*at)->start));
   }
-  disk_->save(extent, tokens, pages, snapshot);
+  disk_->save(extent, tokens, pages, **state);
   mark_saved(node, position);
 }
 

@@ -11,24 +11,14 @@
 #include <unordered_set>
 #include <vector>
 
-#include "inference/chain_key.h"
+#include "inference/chain_segment.h"
 #include "inference/delta_snapshots.h"
 #include "inference/disk/extent_store.h"
+#include "inference/extent_path.h"
 #include "inference/sequence.h"
 #include "inference/types.h"
 
 namespace lectern::inference {
-
-/// A request as the store sees it: segments, each of which starts a new chunk grid.
-struct ChainSegment {
-  std::vector<TokenId> tokens;
-  /// decode: an answer given back by its ids, whose generated rows may be used; prefill: everything else.
-  RowKind rows = RowKind::prefill;
-  std::string id;  // of the request's segment, for deletion; empty for template text
-};
-
-/// Places inside a segment from which a prefill may be taken up again are multiples of this, or its end.
-inline constexpr std::int64_t segment_grid = 64;
 
 /// What of a chain needs no reading, as it was when it was asked for.
 struct KeptPrefix {
@@ -97,24 +87,22 @@ class ContextStore {
  private:
   struct Node;
   struct InMemory;
-  struct OnDisk;
   struct Pending {  // what the sequence being restored is made of
     std::vector<ChainSegment> chain;
-    std::vector<std::int64_t> saved;
-    std::int64_t extent = 0;  // the last one
+    std::vector<StoredExtent> path;
   };
   Node* find_complete(const Node& parent, const ChainSegment& segment) const;
   Node* find_extendable(Node& parent, const ChainSegment& segment, std::int64_t available) const;
   InMemory find_in_memory(std::span<const ChainSegment> chain) const;
-  OnDisk find_on_disk(std::span<const ChainSegment> chain) const;
+  ExtentPath find_on_disk(std::span<const ChainSegment> chain) const;
   void consider(Node& node, const ChainSegment& segment, std::int64_t total, InMemory& best) const;
-  std::optional<ResumePoint> start_restore(std::span<const ChainSegment> chain, OnDisk disk, Sequence& sequence);
+  std::optional<ResumePoint> start_restore(std::span<const ChainSegment> chain, const ExtentPath& disk,
+                                           Sequence& sequence);
   std::vector<PageRef> pages_of(const Node* node, std::int64_t position) const;
   Node* insert(std::span<const ChainSegment> chain, std::int64_t position, std::span<const PageRef> pages,
                std::unique_ptr<DeltaSnapshot> snapshot);
-  void save(Node& node, std::int64_t position, std::span<const PageRef> pages, const DeltaSnapshot& snapshot,
-            StatePlace place);
-  void remember_failed(std::int64_t extent);
+  void save(Node& node, std::int64_t position, std::span<const PageRef> pages, StatePlace place);
+  void remember_failed(std::span<const StoredExtent> path);
   void mark_saved(Node& node, std::int64_t position);
   void set_rows(Node& node, const ChainSegment& segment, std::int64_t available, std::span<const PageRef> pages);
   void cut_back(Node& node);

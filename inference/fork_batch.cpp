@@ -141,16 +141,6 @@ class Batch {
     fork.result.finish_reason = FinishReason::cancelled;
     give(fork);
   }
-  /// The error of a request alone; a pass's error is that of all in it.
-  static std::exception_ptr current_error() {
-    try {
-      throw;
-    } catch (const std::bad_alloc&) {
-      return std::make_exception_ptr(Error(ErrorKind::out_of_memory, "engine: the system has no more memory"));
-    } catch (...) {
-      return std::current_exception();
-    }
-  }
   bool is_stopped(const Fork& fork) const { return all_stopped_ || fork.asked.stop.stop_requested(); }
 
   /// Requests that wait or are being read; those that are written ask between tokens.
@@ -199,7 +189,7 @@ class Batch {
         const std::optional<ForwardPiece> piece = reader.next(parts_.forward.chunk());
         reader.take(parts_.forward.run({&*piece, 1}, RowKind::prefill));
       } catch (...) {  // nobody can be answered
-        const std::exception_ptr error = current_error();
+        const std::exception_ptr error = current_failure();
         for (ForkPtr& fork : waiting_) fail(*fork, error);
         waiting_.clear();
         return;
@@ -243,7 +233,7 @@ class Batch {
         begin_reading(*fork);
         running_.push_back(std::move(fork));
       } catch (...) {
-        fail(*fork, current_error());
+        fail(*fork, current_failure());
       }
     }
   }
@@ -324,7 +314,7 @@ class Batch {
     try {
       rows = parts_.forward.run(pieces, RowKind::prefill);
     } catch (...) {
-      fail_those(forks, current_error());
+      fail_those(forks, current_failure());
       remove_done();
       return;
     }
@@ -347,7 +337,7 @@ class Batch {
       try {
         begin_writing(*fork);
       } catch (...) {
-        fail_those(std::span(&fork, 1), current_error());
+        fail_those(std::span(&fork, 1), current_failure());
       }
     }
     remove_done();
@@ -399,7 +389,7 @@ class Batch {
           fork.writer->was_read();
         }
       } catch (...) {
-        fail_those(reading, current_error());
+        fail_those(reading, current_failure());
         std::erase_if(choosing, [](const Fork* fork) { return !fork->sequence; });
       }
     }
@@ -427,7 +417,7 @@ class Batch {
         parts_.forward.logits(kernels::f32_view(rows_.data(), {count, width}), kind,
                               kernels::f32_view(logits_.data(), {count, vocabulary}));
       } catch (...) {
-        fail_those(some, current_error());
+        fail_those(some, current_failure());
         continue;
       }
       // Drawing one of 150,000 tokens takes a good part of a pass.
@@ -439,7 +429,7 @@ class Batch {
           try {
             ids[at] = some[at]->writer->choose(std::span(logits_).subspan(at * row, row));
           } catch (...) {
-            errors[at] = current_error();
+            errors[at] = current_failure();
           }
         }
       });

@@ -77,7 +77,7 @@ class Local final : public LocalEngine {
         forward_(model_.config(), model_.weights(), stream_, options.chunk, window_),
         shape_(delta_shape(model_.config())),
         pool_(model_.config().attention_layers(), kv_shape(model_.config()), pool_bytes()),
-        identity_(keeps_on_disk() ? model_.identity(options.kept_folder / "models") : ReadingIdentity()),
+        identity_(identity_of_readings()),
         disk_(open_disk()),
         sequence_(pool_, shape_),
         store_(pool_, shape_, identity_.text(), options.cache_budget_bytes),
@@ -206,6 +206,16 @@ class Local final : public LocalEngine {
 
   bool keeps_on_disk() const { return options_.cache_budget_bytes > 0 && !options_.kept_folder.empty(); }
 
+  /// Memory alone needs none: it is of this engine.
+  ReadingIdentity identity_of_readings() const {
+    if (!keeps_on_disk()) return {};
+    try {
+      system_files().make_folder(options_.kept_folder);
+    } catch (const FileError&) {  // ContextDisk says so
+    }
+    return model_.identity(options_.kept_folder / "models");
+  }
+
   std::unique_ptr<ContextDisk> open_disk() const {
     if (!keeps_on_disk()) return nullptr;
     ContextDiskOptions options;
@@ -222,9 +232,9 @@ class Local final : public LocalEngine {
         std::unique_lock lock(mutex_);
         wake_.wait(lock, stop,
                    [&] { return !queue_.empty() || clear_asked_ || !plans_.empty() || !to_forget_.empty(); });
-        if (stop.stop_requested()) break;
       }
       forget_what_is_asked();
+      if (stop.stop_requested()) break;
       make_plans();
       {
         const std::scoped_lock lock(mutex_);
@@ -304,16 +314,6 @@ class Local final : public LocalEngine {
       item.promise.set_exception(std::move(failure));
     else
       item.promise.set_value(std::move(*result));
-  }
-
-  static std::exception_ptr current_failure() {
-    try {
-      throw;
-    } catch (const std::bad_alloc&) {
-      return std::make_exception_ptr(Error(ErrorKind::out_of_memory, "engine: the system has no more memory"));
-    } catch (...) {
-      return std::current_exception();
-    }
   }
 
   void answer_one(Item& item, const std::stop_token& stop) {

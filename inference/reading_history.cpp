@@ -17,6 +17,11 @@ std::uint64_t content_hash(const std::vector<TokenId>& tokens) {
   return XXH3_64bits(tokens.data(), tokens.size() * sizeof(TokenId));
 }
 
+/// A document by its name: its text carries its number, which changes when it is moved.
+std::uint64_t id_hash(const std::string& id) {
+  return XXH3_64bits_withSeed(id.data(), id.size(), 1);
+}
+
 }  // namespace
 
 std::vector<ReadPart> ReadingHistory::documents_of(const PromptChain& chain) {
@@ -68,10 +73,19 @@ std::vector<MissReason> ReadingHistory::explain(const std::string& conversation,
     }
     const std::optional<ReadingIdentity> reader = reader_of(content_hash(segment.tokens));
     if (!reader) {
+      const bool is_document = label.kind == SegmentLabel::Kind::document && !segment.id.empty();
+      const auto has_id = [&](const ReadPart& part) { return part.id == segment.id; };
+      const bool same_place = place < before.size() && has_id(before[place]);
+      if (is_document && !same_place && reader_of(id_hash(segment.id)) == identity_) {
+        if (!cause_known) add(MissReason::order_changed);
+        cause_known = true;
+        continue;
+      }
       // New text. In the place of a document that the conversation had before and has no more: that one changed.
-      const bool replaced = label.kind == SegmentLabel::Kind::document && place < before.size() &&
-                            std::none_of(now.begin(), now.end(),
-                                         [&](const ReadPart& part) { return part.content == before[place].content; });
+      const bool replaced = is_document && place < before.size() &&
+                            (same_place || std::none_of(now.begin(), now.end(), [&](const ReadPart& part) {
+                               return part.id == before[place].id;
+                             }));
       add(replaced ? MissReason::document_changed : MissReason::first_read);
       cause_known = cause_known || replaced;
     } else if (!cause_known) {
@@ -92,6 +106,7 @@ void ReadingHistory::remember(const std::string& conversation, const PromptChain
   const std::vector<ReadPart> documents = documents_of(chain);
   std::vector<std::uint64_t> contents;
   for (const ChainSegment& segment : chain.segments) contents.push_back(content_hash(segment.tokens));
+  for (const ReadPart& document : documents) contents.push_back(id_hash(document.id));
   contents_.insert(contents.begin(), contents.end());
   if (log_) log_->remember_reading(conversation, documents, contents);
   last_[conversation] = documents;

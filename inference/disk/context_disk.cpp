@@ -78,7 +78,7 @@ struct ContextDisk::State {
       // It may have been committed between the two questions.
       if (folder.wants(identity, root, extent) != ContextFolder::Wanted::yes) return;
     }
-    const auto generation = folder.generation();
+    const auto generation = noted_generation ? noted_generation : folder.generation();
     if (!generation) return;
     ExtentHeader header{identity, root, extent, shape, {tokens.begin(), tokens.end()}, folder.files().now_s()};
     const ExtentLayout layout(shape, extent.begin, extent.end, header_bytes_of(header));
@@ -179,6 +179,13 @@ struct ContextDisk::State {
     changed.wait(lock, [&] { return queue.empty() && !writing; });
   }
 
+  /// A clearing of our own is no news to the engine.
+  std::optional<std::int64_t> cleared(std::optional<std::int64_t> bytes) {
+    const auto now = folder.generation();
+    if (noted_generation && now == *noted_generation + 1) noted_generation = now;
+    return bytes;
+  }
+
   ContextDiskOptions options;
   ReadingIdentity identity;
   ChainKey root;
@@ -192,7 +199,8 @@ struct ContextDisk::State {
   std::optional<Queued> writing;  // changed with the mutex; the writer alone looks into it without
   std::int64_t queued_bytes = 0;  // of both
   std::int64_t failed_s = INT64_MIN / 2;
-  std::jthread writer;  // last: it ends before what it uses
+  std::optional<std::int64_t> noted_generation;  // of was_cleared(), the engine's thread
+  std::jthread writer;                           // last: it ends before what it uses
 };
 
 ContextDisk::ContextDisk(const ContextDiskOptions& options, const ReadingIdentity& identity, const KeptShape& shape,
@@ -245,7 +253,7 @@ void ContextDisk::flush() {
   state_->flush();
 }
 
-std::int64_t ContextDisk::clear() {
+std::optional<std::int64_t> ContextDisk::clear() {
   {
     const std::lock_guard lock(state_->mutex);
     for (const State::Queued& item : state_->queue) state_->queued_bytes -= item.image.bytes();
@@ -253,17 +261,24 @@ std::int64_t ContextDisk::clear() {
     state_->changed.notify_all();
   }
   flush();
-  return state_->folder.clear();
+  return state_->cleared(state_->folder.clear());
 }
 
-std::int64_t ContextDisk::clear_document(std::string_view id) {
+std::optional<std::int64_t> ContextDisk::clear_document(std::string_view id) {
   flush();
-  return state_->folder.clear_document(id);
+  return state_->cleared(state_->folder.clear_document(id));
 }
 
 ContextDiskStats ContextDisk::stats() {
   return state_->folder.stats(state_->options.budget_bytes);
 }
+bool ContextDisk::was_cleared() {
+  const auto now = state_->folder.generation();
+  if (!now) return false;
+  const auto before = std::exchange(state_->noted_generation, now);
+  return before && before != now;
+}
+
 std::optional<Forgotten> ContextDisk::forgotten(const ChainKey& key) {
   return state_->folder.forgotten(key);
 }

@@ -52,6 +52,7 @@ class ContextDisk : public ExtentStore, public ReadingLog {
   /// target's pages nor its snapshot.
   std::unique_ptr<ContextRestore> restore(std::span<const StoredExtent> path, std::span<const TokenId> tokens,
                                           const RestoreTarget& target) override;
+  bool was_cleared() override;
   std::optional<Forgotten> forgotten(const ChainKey& key) override;
   /// Waits until all that was saved is on the disk or has failed.
   void flush();
@@ -59,9 +60,9 @@ class ContextDisk : public ExtentStore, public ReadingLog {
   /// Forgets everything of all identities, or all that was computed with this document (or passages of it, "ID#…") in
   /// the context, whoever kept it.
   /// What was saved before and is still on its way, here or in another process, is dropped. Gives the number of bytes
-  /// that were freed.
-  std::int64_t clear();
-  std::int64_t clear_document(std::string_view id);
+  /// that were freed, or nothing if it could not be done: `problem` of the stats says why.
+  std::optional<std::int64_t> clear();
+  std::optional<std::int64_t> clear_document(std::string_view id);
   ContextDiskStats stats();
 
   void remember_reading(const std::string& conversation, std::span<const ReadPart> documents,

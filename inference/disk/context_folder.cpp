@@ -237,15 +237,20 @@ void ContextFolder::reconcile(ContextIndex& index) {
   }
 }
 
-void ContextFolder::remove_quietly(const std::filesystem::path& file) {
+bool ContextFolder::remove_quietly(const std::filesystem::path& file) {
   try {
     files_.remove(file);
+    return true;
   } catch (const FileError&) {  // it stays behind as an orphan
+    return false;
   }
 }
 
-void ContextFolder::remove_files(std::span<const ExtentRow> rows) {
-  for (const ExtentRow& row : rows) remove_quietly(extent_path(row.file));
+std::int64_t ContextFolder::remove_files(std::span<const ExtentRow> rows) {
+  std::int64_t bytes = 0;
+  for (const ExtentRow& row : rows)
+    if (remove_quietly(extent_path(row.file))) bytes += row.bytes();
+  return bytes;
 }
 
 void ContextFolder::quarantine(const ExtentRow& row) {
@@ -438,23 +443,20 @@ void ContextFolder::lost(std::int64_t number, const std::string& file) {
   damaged(number, file);
 }
 
-std::int64_t ContextFolder::clear() {
+/// `choose` removes rows and gathers them; their files, the quarantine (what is damaged does not say what it held) and
+/// the log of the index go after the transaction.
+std::optional<std::int64_t> ContextFolder::clear(
+    const std::function<void(ContextIndex&, std::vector<ExtentRow>&)>& choose) {
   std::vector<ExtentRow> removed;
-  std::int64_t bytes = 0;
   const bool done = with_index([&](ContextIndex& index) {
                       Transaction transaction(index.connection());
-                      removed = index.all();
-                      for (const ExtentRow& row : removed) {
-                        bytes += row.bytes();
-                        index.remove(row, Forgotten::cleared);
-                      }
-                      index.forget_readings();
+                      choose(index, removed);
                       index.next_generation();
                       commit(transaction);
                       return true;
                     }).value_or(false);
-  if (!done) return 0;
-  remove_files(removed);
+  if (!done) return std::nullopt;
+  const std::int64_t bytes = remove_files(removed);
   empty_quarantine();
   with_index([](ContextIndex& index) {
     index.empty_log();
@@ -463,34 +465,27 @@ std::int64_t ContextFolder::clear() {
   return bytes;
 }
 
-std::int64_t ContextFolder::clear_document(std::string_view id) {
-  std::vector<ExtentRow> removed;
-  const bool done = with_index([&](ContextIndex& index) {
-                      Transaction transaction(index.connection());
-                      for (const ExtentRow& row : index.with_document(id)) {
-                        index.remove_with_descendants(row, Forgotten::cleared, removed);
-                        auto parent = index.find(row.identity, row.extent.parent);
-                        while (parent && !parent->has_state && !index.has_descendants(*parent)) {
-                          index.remove(*parent, Forgotten::cleared);
-                          removed.push_back(*parent);
-                          parent = index.find(parent->identity, parent->extent.parent);
-                        }
-                      }
-                      index.forget_readings_of(id);
-                      index.next_generation();
-                      commit(transaction);
-                      return true;
-                    }).value_or(false);
-  if (!done) return 0;
-  remove_files(removed);
-  empty_quarantine();  // what is damaged does not say what it held
-  with_index([](ContextIndex& index) {
-    index.empty_log();
-    return true;
+std::optional<std::int64_t> ContextFolder::clear() {
+  return clear([](ContextIndex& index, std::vector<ExtentRow>& removed) {
+    removed = index.all();
+    for (const ExtentRow& row : removed) index.remove(row, Forgotten::cleared);
+    index.forget_readings();
   });
-  std::int64_t bytes = 0;
-  for (const ExtentRow& row : removed) bytes += row.bytes();
-  return bytes;
+}
+
+std::optional<std::int64_t> ContextFolder::clear_document(std::string_view id) {
+  return clear([id](ContextIndex& index, std::vector<ExtentRow>& removed) {
+    for (const ExtentRow& row : index.with_document(id)) {
+      index.remove_with_descendants(row, Forgotten::cleared, removed);
+      auto parent = index.find(row.identity, row.extent.parent);
+      while (parent && !parent->has_state && !index.has_descendants(*parent)) {
+        index.remove(*parent, Forgotten::cleared);
+        removed.push_back(*parent);
+        parent = index.find(parent->identity, parent->extent.parent);
+      }
+    }
+    index.forget_readings_of(id);
+  });
 }
 
 ContextDiskStats ContextFolder::stats(std::optional<std::int64_t> budget_bytes) {
@@ -544,12 +539,6 @@ void ContextFolder::set_write_problem(const std::string& problem) {
 
 ContextDiskStats context_folder_stats(const std::filesystem::path& folder, FileSystem& files) {
   return ContextFolder(folder, files).stats(std::nullopt);
-}
-std::int64_t clear_context_folder(const std::filesystem::path& folder, FileSystem& files) {
-  return ContextFolder(folder, files).clear();
-}
-std::int64_t clear_context_document(const std::filesystem::path& folder, std::string_view id, FileSystem& files) {
-  return ContextFolder(folder, files).clear_document(id);
 }
 
 }  // namespace lectern::inference

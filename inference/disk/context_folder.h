@@ -37,9 +37,6 @@ struct VerifyReport {
 
 /// Without a model, for the folder of all identities. None of them throws; `problem` says what is wrong.
 ContextDiskStats context_folder_stats(const std::filesystem::path& folder, FileSystem& files);
-/// As ContextDisk::clear() and clear_document(): bytes that were freed.
-std::int64_t clear_context_folder(const std::filesystem::path& folder, FileSystem& files);
-std::int64_t clear_context_document(const std::filesystem::path& folder, std::string_view id, FileSystem& files);
 /// Reads every file of every identity and changes nothing.
 VerifyReport verify_context_folder(const std::filesystem::path& folder, FileSystem& files);
 
@@ -87,8 +84,9 @@ class ContextFolder {
   /// Its file was not there or too short: as damaged(), unless another process removed or thinned it meanwhile.
   void lost(std::int64_t number, const std::string& file);
 
-  std::int64_t clear();
-  std::int64_t clear_document(std::string_view id);
+  /// As ContextDisk::clear() and clear_document().
+  std::optional<std::int64_t> clear();
+  std::optional<std::int64_t> clear_document(std::string_view id);
   ContextDiskStats stats(std::optional<std::int64_t> budget_bytes);
   std::optional<Forgotten> forgotten(const ChainKey& key);
   void remember_reading(const ReadingIdentity& identity, const std::string& conversation,
@@ -109,8 +107,9 @@ class ContextFolder {
   void rebuild(ContextIndex& index);
   void reconcile(ContextIndex& index);
   void commit(Transaction& transaction);
-  void remove_files(std::span<const ExtentRow> rows);
-  void remove_quietly(const std::filesystem::path& file);
+  std::optional<std::int64_t> clear(const std::function<void(ContextIndex&, std::vector<ExtentRow>&)>& choose);
+  std::int64_t remove_files(std::span<const ExtentRow> rows);
+  bool remove_quietly(const std::filesystem::path& file);
   void quarantine(const ExtentRow& row);
   void empty_quarantine();
   std::int64_t budget(std::optional<std::int64_t> wanted, std::int64_t kept_bytes);

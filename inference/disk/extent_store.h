@@ -59,6 +59,9 @@ class ExtentStore {
   /// [path.front().begin, path.back().end) id by id first; null if it is not what it should be.
   virtual std::unique_ptr<ContextRestore> restore(std::span<const StoredExtent> path, std::span<const TokenId> tokens,
                                                   const RestoreTarget& target) = 0;
+  /// Whether another process has cleared something since the last call. What was read before it is not kept: extents
+  /// that are saved are of the time of this call.
+  virtual bool was_cleared() = 0;
   virtual std::optional<Forgotten> forgotten(const ChainKey& key) = 0;
 };
 

@@ -336,6 +336,30 @@ TEST_F(CliTest, KeepsReadingsOnTheDiskForTheNextProcess) {
   EXPECT_EQ(Json::parse(run({"cache", "stats", "--json"}).output).at("bytes"), 0);
 }
 
+TEST_F(CliTest, SaysThatDocumentsStandInAnotherOrderAndForgetsWithASession) {
+  std::string first = write("first.txt", agreement),
+              second = write("second.txt", std::string("Another paper.\n") + agreement);
+  const auto ask = [&](const std::string& session, const std::string& a, const std::string& b) {
+    const ProcessResult result = run({"ask", "--json", "--model", tiny_model(), "--session", session, "--max-tokens",
+                                      "4", a, b, "When is an invoice due?"});
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    return Json::parse(result.output).at("usage").at("miss_reasons");
+  };
+  EXPECT_EQ(ask("one", first, second), Json::array({"first_read"}));
+  EXPECT_EQ(ask("two", second, first), Json::array({"order_changed"}));
+  const auto documents = [&] {
+    return Json::parse(run({"cache", "stats", "--json"}).output).at("documents").get<int>();
+  };
+  const int before = documents();
+  EXPECT_EQ(run({"sessions", "delete", "one"}).exit_code, 0);
+  EXPECT_LT(documents(), before) << "its question and answer are forgotten";
+
+  const std::string folder = Json::parse(run({"cache", "stats", "--json"}).output).at("folder");
+  std::filesystem::remove_all(folder);
+  std::ofstream(folder) << "no folder";
+  expect_error_line(run({"cache", "clear"}), 1, "");
+}
+
 TEST_F(CliTest, GoesOnWithAReadingThatWasKilled) {
   std::string text;
   for (int index = 0; index < 1400; ++index) text += "Clause " + std::to_string(index) + " stays.\n";

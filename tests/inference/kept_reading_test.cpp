@@ -13,12 +13,16 @@
 #include "inference/local_engine.h"
 #include "inference/model.h"
 #include "inference/prefill.h"
+#include "tests/inference/kept_bed.h"
 #include "tests/inference/model_samples.h"
 #include "tests/support/process.h"
 #include "tests/support/sanitized.h"
 
 namespace lectern::inference {
 namespace {
+
+using samples::Bed;
+using samples::chain_of;
 
 std::string content(const std::string& file) {
   std::ifstream in(file, std::ios::binary);
@@ -56,123 +60,6 @@ TEST_P(KeptReading, GoesOnInAnotherProcessWithTheBitsOfAnUninterruptedRun) {
     EXPECT_EQ(resumed.output.find("accepted 0\n") == std::string::npos, drafts) << resumed.output;
     EXPECT_EQ(content(folder.path() + "/resumed"), wanted) << (drafts ? "with drafts" : "without drafts");
   }
-}
-
-/// Model, store and disk of one process; another one on the same folder is a restart.
-struct Bed {
-  Bed(const Model& opened, const std::filesystem::path& folder)
-      : model(opened),
-        stream(2),
-        forward(model.config(), model.weights(), stream, 512, 16384),
-        shape(delta_shape(model.config())),
-        pool(model.config().attention_layers(), kv_shape(model.config()), std::int64_t{1} << 28) {
-    if (folder.empty()) return;
-    ContextDiskOptions options;
-    options.folder = folder;
-    const ReadingIdentity identity{"model", "settings", "build"};
-    disk =
-        std::make_unique<ContextDisk>(options, identity, KeptShape{pool.layers(), pool.shape(), shape}, system_files());
-    store = std::make_unique<ContextStore>(pool, shape, identity.text(), std::int64_t{1} << 27);
-    store->set_disk(disk.get());
-  }
-  ReadOutcome read(PromptChain chain, Sequence& sequence) {
-    return read_prompt(forward, store.get(), pool, sequence, chain, {}, nullptr);
-  }
-
-  const Model& model;
-  kernels::Stream stream;
-  Forward forward;
-  DeltaShape shape;
-  KvPagePool pool;
-  std::unique_ptr<ContextDisk> disk;
-  std::unique_ptr<ContextStore> store;
-};
-
-PromptChain chain_of(std::initializer_list<std::int64_t> lengths) {
-  PromptChain chain;
-  unsigned seed = 7;
-  for (const std::int64_t length : lengths) {
-    ChainSegment segment;
-    for (std::int64_t index = 0; index < length; ++index) {
-      seed = seed * 1664525U + 1013904223U;
-      segment.tokens.push_back(static_cast<TokenId>((seed >> 8) % 256));
-    }
-    segment.id = std::to_string(length);
-    chain.segments.push_back(std::move(segment));
-    chain.labels.push_back({SegmentLabel::Kind::document, true});
-  }
-  return chain;
-}
-
-std::vector<std::byte> rows_of(const KvPagePool& pool, const Sequence& sequence) {
-  const kernels::KvShape shape = pool.shape();
-  const std::int64_t row = kernels::row_bytes(shape.type, shape.head_dim);
-  std::vector<std::byte> rows;
-  std::vector<std::byte*> strips(sequence.kv.pages().size());
-  for (std::int64_t layer = 0; layer < pool.layers(); ++layer) {
-    const auto pages = sequence.kv.strips(layer, strips);
-    for (std::int64_t token = 0; token < sequence.position(); ++token)
-      for (std::int64_t block = 0; block < 2 * shape.heads; ++block) {
-        const std::byte* at = pages[static_cast<std::size_t>(token / kernels::kv_page_tokens)] +
-                              (block * kernels::kv_page_tokens + token % kernels::kv_page_tokens) * row;
-        rows.insert(rows.end(), at, at + row);
-      }
-  }
-  return rows;
-}
-
-TEST(KeptReadingLengths, AreAllTheSameToAWarmReading) {
-  for (const char* name : {"llama-gqa", "qwen3next-base"}) {
-    const Model model(samples::models / (std::string(name) + ".gguf"));
-    for (const std::int64_t length : {1, 63, 64, 65, 128, 192, 255, 256, 257, 512, 1024, 8191, 8192, 8193}) {
-      if (test::is_sanitized && length > 600) continue;
-      const test::TemporaryFolder folder;
-      const PromptChain part = chain_of({length}), whole = chain_of({length, 40});
-      Bed cold(model, {});
-      Sequence cold_sequence(cold.pool, cold.shape);
-      const ReadOutcome expected = cold.read(whole, cold_sequence);
-      {
-        Bed first(model, folder.path());
-        Sequence sequence(first.pool, first.shape);
-        first.read(part, sequence);
-      }
-      Bed again(model, folder.path());
-      Sequence sequence(again.pool, again.shape);
-      const ReadOutcome warm = again.read(whole, sequence);
-      EXPECT_EQ(warm.loaded, length) << name;
-      EXPECT_EQ(warm.hidden, expected.hidden) << name << ", " << length << " tokens";
-      EXPECT_EQ(sequence.state, cold_sequence.state) << name << ", " << length << " tokens";
-      EXPECT_TRUE(rows_of(again.pool, sequence) == rows_of(cold.pool, cold_sequence))
-          << name << ", " << length << " tokens";
-    }
-  }
-}
-
-TEST(KeptReadingLengths, AReadingThatWasStoppedGoesOnFromItsLastMark) {
-  if (test::is_sanitized) GTEST_SKIP() << "it reads 20,000 tokens";
-  const Model model(samples::models / "qwen3next-base.gguf");
-  const test::TemporaryFolder folder;
-  const PromptChain chain = chain_of({20, 10000});
-  const std::int64_t total = chain.tokens();
-  {
-    Bed bed(model, folder.path());
-    Sequence sequence(bed.pool, bed.shape);
-    PromptChain read = chain;
-    // As a kill would: nothing is published after the mark.
-    PromptReader reader(bed.store.get(), bed.pool, sequence, read, PromptReader::Restore::at_once);
-    while (reader.position() < 9000) {
-      const auto piece = reader.next(512);
-      reader.take(bed.forward.run({&*piece, 1}, RowKind::prefill));
-    }
-  }
-  Bed again(model, folder.path());
-  Sequence sequence(again.pool, again.shape);
-  const ReadOutcome warm = again.read(chain, sequence);
-  EXPECT_EQ(warm.loaded, 20 + 8192);
-  Bed cold(model, {});
-  Sequence cold_sequence(cold.pool, cold.shape);
-  EXPECT_EQ(warm.hidden, cold.read(chain, cold_sequence).hidden);
-  EXPECT_EQ(sequence.position(), total);
 }
 
 TEST(KeptReadingDamage, IsReadAgainAndTheAnswerIsTheSame) {
@@ -318,7 +205,7 @@ TEST(KeptReadingReasons, AreSaidAfterARestart) {
   EXPECT_EQ(again.loaded_tokens, again.prompt_tokens);
   EXPECT_EQ(again.miss_reasons, Reasons{});
 
-  clear_context_document(folder.path(), "a contract", system_files());
+  ContextFolder(folder.path(), system_files()).clear_document("a contract");
   EXPECT_EQ(ask(request).miss_reasons, Reasons{MissReason::cleared});
 
   GenerationRequest changed = request;

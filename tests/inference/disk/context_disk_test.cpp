@@ -261,7 +261,7 @@ TEST_F(RealFolderTest, AFolderOfANewerVersionIsLeftAlone) {
   EXPECT_EQ(samples::read_back(*disk, memory, chain).position, 0);
   samples::save(*disk, memory, Chain(samples::identity(), {segment("x", 50, 5)}));
   disk->flush();
-  EXPECT_EQ(disk->clear(), 0);
+  EXPECT_EQ(disk->clear(), std::nullopt);
   EXPECT_EQ(kept_files(), before);
 }
 
@@ -280,7 +280,7 @@ TEST_F(RealFolderTest, AFolderThatCannotBeWrittenIsAProblemAndNoError) {
     samples::save(*disk, memory, chain);
     disk->flush();
     EXPECT_EQ(samples::read_back(*disk, memory, chain).position, 0);
-    EXPECT_EQ(disk->clear(), 0);
+    EXPECT_EQ(disk->clear(), std::nullopt);
     EXPECT_TRUE(disk->last_reading("chat").empty());
     std::filesystem::permissions(place.parent_path(), std::filesystem::perms::owner_all);
     std::filesystem::remove(place);
@@ -303,7 +303,7 @@ TEST_F(RealFolderTest, NothingOfAClearedDocumentRemains) {
     samples::save(*disk, memory, chain);
     disk->remember_reading("chat", std::vector<ReadPart>{{name, 77}}, std::vector<std::uint64_t>{77});
     disk->flush();
-    EXPECT_GT(disk->clear_document(name), 0);
+    EXPECT_GT(disk->clear_document(name).value_or(0), 0);
     EXPECT_EQ(samples::read_back(*disk, memory, secret).position, 40);
     EXPECT_EQ(disk->forgotten(secret.extents()[1].key), Forgotten::cleared);
     EXPECT_EQ(disk->forgotten(secret.extents()[2].key), Forgotten::cleared) << "what was read behind it";
@@ -331,7 +331,7 @@ TEST_F(RealFolderTest, ClearingAndVerifyingNeedNoModel) {
   EXPECT_TRUE(sound.damaged.empty());
   EXPECT_EQ(sound.orphans, 0);
   EXPECT_EQ(sound.problem, "");
-  EXPECT_GT(clear_context_document(place, "question", files), 0);
+  EXPECT_GT(ContextFolder(place, files).clear_document("question").value_or(0), 0);
   EXPECT_EQ(context_folder_stats(place, files).extents, 3);
   {
     std::fstream file(kept_files()[1], std::ios::in | std::ios::out | std::ios::binary);
@@ -343,7 +343,7 @@ TEST_F(RealFolderTest, ClearingAndVerifyingNeedNoModel) {
   ASSERT_EQ(damaged.damaged.size(), 1U);
   EXPECT_NE(damaged.damaged[0].find(kept_files()[1].filename().string()), std::string::npos);
   EXPECT_EQ(damaged.orphans, 1);
-  EXPECT_GT(clear_context_folder(place, files), 0);
+  EXPECT_GT(ContextFolder(place, files).clear().value_or(0), 0);
   EXPECT_EQ(context_folder_stats(place, files).extents, 0);
   EXPECT_TRUE(kept_files().empty());
   EXPECT_NE(verify_context_folder(place / "nowhere", files).problem, "");

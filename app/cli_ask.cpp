@@ -223,6 +223,13 @@ std::size_t ask_together(AnswerService& service, std::int64_t session, const std
   return answers.failed();
 }
 
+void tell_what_is_not_kept(inference::Engine& engine, const CliStreams& streams) {
+  const std::string problem = engine.finish_keeping();
+  if (problem.empty()) return;
+  streams.err << "lectern-cli: what was read is not kept for the next time: " << plain_for_terminal(problem)
+              << std::endl;
+}
+
 }  // namespace
 
 std::unique_ptr<inference::Engine> open_engine(const std::string& model, const Settings& settings,
@@ -329,6 +336,7 @@ int ask(const Arguments& given, const CliStreams& streams, std::stop_token stop)
   }
   if (stop.stop_requested())
     streams.err << "lectern-cli: stopped: what was read and written is kept in session " << session.id << std::endl;
+  if (engine) tell_what_is_not_kept(*engine, streams);
   return failed > 0 && failed == questions.size() ? 1 : 0;
 }
 
@@ -352,6 +360,7 @@ void read_into_context(DatabaseWriter& writer, std::int64_t session, const std::
   };
   const AnswerReport report = AnswerService(*engine, writer).read(session, observer, stop);
   progress.clear();
+  tell_what_is_not_kept(*engine, streams);
   const inference::Usage& usage = report.usage;
   if (usage.prompt_tokens == 0) {
     streams.out << "the documents do not fit in the window of " << with_thousands(report.model.window)

@@ -2,12 +2,14 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <set>
 
 #include "app/cli_commands.h"
 #include "app/coverage.h"
 #include "app/database.h"
 #include "app/kept_readings.h"
 #include "app/library.h"
+#include "app/migrations.h"
 #include "app/paths.h"
 #include "app/terminal_answer.h"
 
@@ -21,20 +23,27 @@ std::string counted(std::int64_t count, const char* one, const char* many) {
   return with_thousands(count) + ' ' + (count == 1 ? one : many);
 }
 
-/// The fingerprints of the documents that a person means by a path, a name or a fingerprint.
+/// The fingerprints of the documents that a person means by a path, a name or a fingerprint, and of what their files
+/// held before they were changed.
 std::vector<std::string> documents_named(const std::string& name) {
-  std::vector<std::string> found;
+  std::set<std::string> found;
   std::error_code ignored;
-  if (!std::filesystem::exists(library_file(), ignored)) return found;
-  Database database(library_file(), Database::Mode::read_only);
+  if (!std::filesystem::exists(library_file(), ignored)) return {};
+  Database database(library_file(), Database::Mode::read_write);
+  migrate(database, migrations());
+  const Library library(database);
   const std::string path = std::filesystem::absolute(name, ignored).lexically_normal().string();
-  for (const DocumentRow& row : Library(database).list()) {
+  std::set<std::string> paths{path};
+  for (const DocumentRow& row : library.list()) {
     if (row.fingerprint.empty()) continue;
-    if (row.fingerprint == name || row.path == name || row.path == path || row.name == name ||
-        (!row.collection.empty() && row.collection + "/" + row.name == name))
-      found.push_back(row.fingerprint);
+    const bool is_meant = row.path == name || row.path == path || row.name == name ||
+                          (!row.collection.empty() && row.collection + "/" + row.name == name);
+    if (is_meant || row.fingerprint == name) found.insert(row.fingerprint);
+    if (is_meant && !row.path.empty()) paths.insert(row.path);
   }
-  return found;
+  for (const std::string& place : paths)
+    for (const std::string& fingerprint : library.former_contents(place)) found.insert(fingerprint);
+  return {found.begin(), found.end()};
 }
 
 int stats(bool json, const CliStreams& streams) {

@@ -214,7 +214,19 @@ void Library::add(const documents::Document& document, const std::string& collec
       .bind(6, stamp->modified_ns)
       .bind(7, now_ms())
       .run();
-  if (before != 0 && before != id) drop_if_unused(database_, before);
+  if (before != 0 && before != id) {
+    Statement(database_,
+              "INSERT OR IGNORE INTO former_contents (path, fingerprint) "
+              "SELECT ?1, fingerprint FROM documents WHERE id = ?2")
+        .bind(1, document.path)
+        .bind(2, before)
+        .run();
+    drop_if_unused(database_, before);
+  }
+  Statement(database_, "DELETE FROM former_contents WHERE path = ?1 AND fingerprint = ?2")
+      .bind(1, document.path)
+      .bind(2, document.fingerprint)
+      .run();
   transaction.commit();
 }
 
@@ -318,7 +330,33 @@ void Library::move_to_collection(const std::string& path, const std::string& nam
 }
 
 void Library::remove(const std::string& fingerprint) {
+  Transaction transaction(database_);
+  Statement(database_,
+            "DELETE FROM former_contents WHERE path IN (SELECT path FROM document_paths WHERE document = "
+            "(SELECT id FROM documents WHERE fingerprint = ?1))")
+      .bind(1, fingerprint)
+      .run();
   Statement(database_, "DELETE FROM documents WHERE fingerprint = ?1").bind(1, fingerprint).run();
+  transaction.commit();
+}
+
+std::vector<std::string> Library::former_contents(const std::string& path) const {
+  std::vector<std::string> found;
+  Statement former(database_, "SELECT fingerprint FROM former_contents WHERE path = ?1 ORDER BY fingerprint");
+  former.bind(1, path);
+  while (former.step()) found.push_back(former.text(0));
+  return found;
+}
+
+std::vector<std::string> Library::former_versions(const std::string& fingerprint) const {
+  std::vector<std::string> found;
+  Statement former(database_,
+                   "SELECT DISTINCT f.fingerprint FROM former_contents f JOIN document_paths p ON p.path = f.path "
+                   "WHERE p.document = (SELECT id FROM documents WHERE fingerprint = ?1) "
+                   "AND f.fingerprint NOT IN (SELECT fingerprint FROM documents) ORDER BY f.fingerprint");
+  former.bind(1, fingerprint);
+  while (former.step()) found.push_back(former.text(0));
+  return found;
 }
 
 void Library::set_tokens(const std::string& fingerprint, const std::string& model, std::int64_t tokens) {

@@ -51,7 +51,12 @@ class Library {
   std::optional<std::string> unchanged(const std::string& path) const;
   /// A file that was read before is now read as part of a folder.
   void move_to_collection(const std::string& path, const std::string& name, const std::string& collection);
+  /// Forgets the former contents of its paths too.
   void remove(const std::string& fingerprint);
+  /// Fingerprints of what lay at this path before, whether the library still has it or not.
+  std::vector<std::string> former_contents(const std::string& path) const;
+  /// Of what lay at the paths of this document before, those that the library has no more.
+  std::vector<std::string> former_versions(const std::string& fingerprint) const;
   void set_tokens(const std::string& fingerprint, const std::string& model, std::int64_t tokens);
   std::optional<std::int64_t> tokens(const std::string& fingerprint, const std::string& model) const;
 

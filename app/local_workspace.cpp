@@ -225,14 +225,16 @@ void LocalWorkspace::retry_with_password(const QString& path, const QString& pas
 void LocalWorkspace::remove_document(const QString& fingerprint_or_path) {
   state_->ingest.dismiss(fingerprint_or_path);
   state_->pages.forget(fingerprint_or_path);
-  const std::vector<std::string> ids{fingerprint_or_path.toStdString()};
+  const auto ids = std::make_shared<std::vector<std::string>>(1, fingerprint_or_path.toStdString());
   state_->write(
       [state = state_.get(), ids](Database& database) {
-        Library(database).remove(ids.front());
-        forget_readings(state->options.kept_folder, ids);
+        Library library(database);
+        for (std::string& former : library.former_versions(ids->front())) ids->push_back(std::move(former));
+        library.remove(ids->front());
+        forget_readings(state->options.kept_folder, *ids);
       },
       [this, ids] {
-        state_->engine.forget(ids);
+        state_->engine.forget(*ids);
         Q_EMIT documents_changed();
       });
 }

@@ -55,7 +55,7 @@ struct ContextStore::Node {
   std::vector<std::unique_ptr<Node>> children;
   ChainKey key;  // of the chain up to this segment's end; set when complete
   RowKind rows = RowKind::prefill;
-  std::string id;
+  std::vector<std::string> ids;  // of the segments that it was read for: several files may hold the same text
   std::vector<TokenId> tokens;
   bool complete = false;
   std::int64_t start = 0;
@@ -66,6 +66,15 @@ struct ContextStore::Node {
 
   std::int64_t end() const { return start + size_of(tokens); }
   std::int64_t first_page() const { return start / kernels::kv_page_tokens; }
+  void add_id(const std::string& id) {
+    if (!id.empty() && std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+  }
+  /// "ID#…": passages of a document.
+  bool belongs_to(std::string_view document) const {
+    return std::any_of(ids.begin(), ids.end(), [&](const std::string& id) {
+      return id.starts_with(document) && (id.size() == document.size() || id[document.size()] == '#');
+    });
+  }
   ChainKey key_at(std::int64_t position) const {
     return complete && position == end() ? key : key_after(parent->key, rows, front(tokens, position - start));
   }
@@ -170,12 +179,15 @@ std::vector<PageRef> ContextStore::pages_of(const Node* node, std::int64_t posit
   return pages;
 }
 
+void ContextStore::forget_what_others_cleared() {
+  if (disk_ && disk_->was_cleared()) clear();
+}
+
 ResumePoint ContextStore::resume(std::span<const ChainSegment> chain, Sequence& sequence) {
   ++counters_.lookups;
   ++clock_;
   sequence.restart(pool_);
   pending_.reset();
-  if (disk_ && disk_->was_cleared()) clear();  // by another process: what it meant is forgotten here too
   const InMemory memory = find_in_memory(chain);
   while (true) {  // ends: what fails is not found again, whether the disk could put it away or not
     const ExtentPath disk = find_on_disk(chain);
@@ -192,7 +204,15 @@ ResumePoint ContextStore::resume(std::span<const ChainSegment> chain, Sequence& 
     point.hidden = memory.snapshot->hidden;
     point.hidden_rows = memory.snapshot->rows;
   }
-  for (Node* at = memory.node; at && at != root_.get(); at = at->parent) at->last_used = clock_;
+  std::vector<Node*> used;
+  for (Node* at = memory.node; at && at != root_.get(); at = at->parent) used.push_back(at);
+  for (const ChainSegment& segment : chain) {
+    if (used.empty()) break;
+    if (segment.tokens.empty()) continue;
+    used.back()->last_used = clock_;
+    used.back()->add_id(segment.id);
+    used.pop_back();
+  }
   counters_.reused_tokens += point.position;
   return point;
 }
@@ -329,7 +349,6 @@ ContextStore::Node* ContextStore::insert(std::span<const ChainSegment> chain, st
       auto fresh = std::make_unique<Node>();
       fresh->parent = node;
       fresh->rows = segment.rows;
-      fresh->id = segment.id;
       fresh->start = node->end();
       next = fresh.get();
       node->children.push_back(std::move(fresh));
@@ -337,6 +356,7 @@ ContextStore::Node* ContextStore::insert(std::span<const ChainSegment> chain, st
     }
     if (!next->complete && size_of(next->tokens) <= available) set_rows(*next, segment, available, pages);
     next->last_used = clock_;
+    next->add_id(segment.id);
     if (next->start + available == position) {  // the state belongs here, perhaps inside a longer node
       const auto at = std::find_if(next->snapshots.begin(), next->snapshots.end(),
                                    [&](const auto& kept) { return kept->position >= position; });
@@ -396,7 +416,7 @@ void ContextStore::save(Node& node, std::int64_t position, std::span<const PageR
   }
   std::vector<TokenId> tokens;
   for (auto at = path.rbegin(); at != path.rend(); ++at) {
-    extent.parts.push_back({(*at)->start, (*at)->rows, (*at)->id});
+    extent.parts.push_back({(*at)->start, (*at)->rows, (*at)->ids.empty() ? std::string() : (*at)->ids.front()});
     const std::int64_t first = std::max(extent.begin, (*at)->start), last = std::min(position, (*at)->end());
     tokens.insert(tokens.end(), (*at)->tokens.begin() + (first - (*at)->start),
                   (*at)->tokens.begin() + (last - (*at)->start));
@@ -499,7 +519,7 @@ void ContextStore::clear() {
 void ContextStore::clear_document(std::string_view id) {
   std::vector<Node*> found{};
   const std::function<void(Node&)> visit = [&](Node& node) {
-    if (node.id.starts_with(id) && (node.id.size() == id.size() || node.id[id.size()] == '#'))
+    if (node.belongs_to(id))
       found.push_back(&node);
     else
       for (const auto& child : node.children) visit(*child);

@@ -63,6 +63,8 @@ class Engine {
   }
   /// Forgets all that was computed with this document (Segment::id) in the context, after the request that runs now.
   virtual void forget_document(std::string id) { (void)id; }
+  /// Waits until what has been read is kept for other processes too. What keeps it from that, in one line, or empty.
+  virtual std::string finish_keeping() { return {}; }
   /// Queues a request. The future holds the result, or lectern::Error. Stopping is no error: finish_reason cancelled,
   /// with what was generated so far; the reading done is kept. A prompt longer than the window: Error{bad_request}.
   virtual std::future<GenerationResult> submit(GenerationRequest request, std::shared_ptr<RequestObserver> observer,

@@ -170,8 +170,10 @@ class Local final : public LocalEngine {
     return disk_->stats();
   }
 
-  void flush() override {
-    if (disk_) disk_->flush();
+  std::string finish_keeping() override {
+    if (!disk_) return {};
+    disk_->flush();
+    return disk_->stats().problem;
   }
 
   ContextStoreStats cache_stats() const override {
@@ -242,6 +244,7 @@ class Local final : public LocalEngine {
         job = std::move(queue_.front());
         queue_.pop_front();
       }
+      store_.forget_what_others_cleared();
       if (job->size() == 1)
         answer_one(job->front(), stop);
       else

@@ -33,8 +33,6 @@ class LocalEngine : public Engine {
   virtual std::optional<ContextDiskStats> disk_stats() const = 0;
   /// Forgets all kept readings, after the request that runs now; on the disk those of all models.
   virtual void clear_cache() = 0;
-  /// Waits until what was read is on the disk or has failed.
-  virtual void flush() = 0;
 };
 
 /// Opens the model on the calling thread (seconds for large files) and starts the engine's thread. Destroying the

@@ -79,13 +79,20 @@ PromptReader::PromptReader(ContextStore* store, KvPagePool& pool, Sequence& sequ
   begin(fork);
 }
 
+// What is kept must reach further, with the fork's own rows in memory: to load those again would cost as much as them.
+bool PromptReader::prefers(const ForkPoint& fork) const {
+  if (!store_) return true;
+  const KeptPrefix kept = store_->kept_prefix(chain_.segments);
+  return kept.position <= fork.sequence.position() || kept.in_memory < fork.sequence.position();
+}
+
 void PromptReader::begin(const ForkPoint* fork) {
   const auto start = Clock::now();
   hidden_.clear();
   rows_ = RowKind::prefill;
   while (true) {
     point_ = {};
-    forked_ = fork && (!store_ || fork->sequence.position() >= store_->kept_prefix(chain_.segments).position);
+    forked_ = fork && prefers(*fork);
     if (forked_) {
       sequence_.restart(pool_);
       sequence_.kv = KvSequence(pool_, fork->sequence.kv.pages(), fork->sequence.position());

@@ -82,6 +82,7 @@ class PromptReader {
 
  private:
   void begin(const ForkPoint* fork);
+  bool prefers(const ForkPoint& fork) const;
 
   ContextStore* store_;
   KvPagePool& pool_;

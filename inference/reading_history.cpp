@@ -73,6 +73,11 @@ std::vector<MissReason> ReadingHistory::explain(const std::string& conversation,
     }
     const std::optional<ReadingIdentity> reader = reader_of(content_hash(segment.tokens));
     if (!reader) {
+      if (log_ && !log_->is_usable()) {  // it may have been kept, where nobody can look now
+        add(MissReason::cache_off);
+        cause_known = true;
+        continue;
+      }
       const bool is_document = label.kind == SegmentLabel::Kind::document && !segment.id.empty();
       const auto has_id = [&](const ReadPart& part) { return part.id == segment.id; };
       const bool same_place = place < before.size() && has_id(before[place]);

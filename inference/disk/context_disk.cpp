@@ -283,6 +283,10 @@ std::optional<Forgotten> ContextDisk::forgotten(const ChainKey& key) {
   return state_->folder.forgotten(key);
 }
 
+bool ContextDisk::is_usable() {
+  return state_->folder.generation().has_value();
+}
+
 void ContextDisk::remember_reading(const std::string& conversation, std::span<const ReadPart> documents,
                                    std::span<const std::uint64_t> contents) {
   state_->folder.remember_reading(state_->identity, conversation, documents, contents);

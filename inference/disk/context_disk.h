@@ -65,6 +65,7 @@ class ContextDisk : public ExtentStore, public ReadingLog {
   std::optional<std::int64_t> clear_document(std::string_view id);
   ContextDiskStats stats();
 
+  bool is_usable() override;
   void remember_reading(const std::string& conversation, std::span<const ReadPart> documents,
                         std::span<const std::uint64_t> contents) override;
   std::vector<ReadPart> last_reading(const std::string& conversation) override;

@@ -24,6 +24,7 @@ namespace {
 constexpr std::int64_t default_budget_bytes = std::int64_t{50} << 30;
 constexpr std::int64_t retry_s = 20;
 constexpr std::size_t most_quarantined = 8;
+constexpr std::int64_t most_quarantined_bytes = std::int64_t{1} << 30;
 constexpr std::int64_t day_s = 24 * 3600;
 
 bool is_extent_file(const std::string& name) {
@@ -259,8 +260,13 @@ void ContextFolder::quarantine(const ExtentRow& row) {
     files_.rename(extent_path(row.file), place / row.file);
     auto kept = files_.list(place);
     std::erase_if(kept, [&](const auto& entry) { return !is_extent_file(entry.name) || entry.name == row.file; });
-    for (std::size_t index = 0; index + most_quarantined <= kept.size(); ++index)
+    std::int64_t bytes = row.bytes();
+    for (const FileSystem::Entry& entry : kept) bytes += entry.bytes;
+    for (std::size_t index = 0; index < kept.size(); ++index) {
+      if (kept.size() - index < most_quarantined && bytes <= most_quarantined_bytes) break;
       files_.remove(place / kept[index].name);
+      bytes -= kept[index].bytes;
+    }
   } catch (const FileError&) {
     remove_quietly(extent_path(row.file));
   }
@@ -438,13 +444,30 @@ void ContextFolder::lost(std::int64_t number, const std::string& file) {
   try {
     if (files_.open(extent_path(file))->bytes() >= row->bytes()) return;  // thinned, or a reading that failed by chance
   } catch (const FileError& error) {
-    if (error.what_failed() == FileError::Kind::other) return;
+    // No rights, or too many open files: nothing is wrong with the file.
+    if (error.what_failed() == FileError::Kind::other || error.what_failed() == FileError::Kind::forbidden) return;
   }
   damaged(number, file);
 }
 
-/// `choose` removes rows and gathers them; their files, the quarantine (what is damaged does not say what it held) and
-/// the log of the index go after the transaction.
+// What another version wrote, or a program left unfinished when it was killed. A file that is being written is locked,
+// and will not be taken up: the clearing came first.
+void ContextFolder::remove_unknown_files() {
+  with_index([&](ContextIndex& index) {
+    for (const FileSystem::Entry& entry : files_.list(extents())) {
+      if (!is_extent_file(entry.name) || index.knows_file(entry.name)) continue;
+      try {
+        if (!files_.open(extent_path(entry.name))->try_lock()) continue;
+      } catch (const FileError&) {  // it cannot be read; perhaps it can be removed
+      }
+      remove_quietly(extent_path(entry.name));
+    }
+    return true;
+  });
+}
+
+/// `choose` removes rows and gathers them; their files, those that do not say what they hold (unknown ones, and the
+/// quarantine) and the log of the index go after the transaction.
 std::optional<std::int64_t> ContextFolder::clear(
     const std::function<void(ContextIndex&, std::vector<ExtentRow>&)>& choose) {
   std::vector<ExtentRow> removed;
@@ -457,6 +480,7 @@ std::optional<std::int64_t> ContextFolder::clear(
                     }).value_or(false);
   if (!done) return std::nullopt;
   const std::int64_t bytes = remove_files(removed);
+  remove_unknown_files();
   empty_quarantine();
   with_index([](ContextIndex& index) {
     index.empty_log();
@@ -475,15 +499,16 @@ std::optional<std::int64_t> ContextFolder::clear() {
 
 std::optional<std::int64_t> ContextFolder::clear_document(std::string_view id) {
   return clear([id](ContextIndex& index, std::vector<ExtentRow>& removed) {
-    for (const ExtentRow& row : index.with_document(id)) {
-      index.remove_with_descendants(row, Forgotten::cleared, removed);
-      auto parent = index.find(row.identity, row.extent.parent);
-      while (parent && !parent->has_state && !index.has_descendants(*parent)) {
-        index.remove(*parent, Forgotten::cleared);
-        removed.push_back(*parent);
-        parent = index.find(parent->identity, parent->extent.parent);
+    for (const std::string& document : index.with_same_text(id))
+      for (const ExtentRow& row : index.with_document(document)) {
+        index.remove_with_descendants(row, Forgotten::cleared, removed);
+        auto parent = index.find(row.identity, row.extent.parent);
+        while (parent && !parent->has_state && !index.has_descendants(*parent)) {
+          index.remove(*parent, Forgotten::cleared);
+          removed.push_back(*parent);
+          parent = index.find(parent->identity, parent->extent.parent);
+        }
       }
-    }
     index.forget_readings_of(id);
   });
 }
@@ -538,6 +563,10 @@ void ContextFolder::set_write_problem(const std::string& problem) {
 }
 
 ContextDiskStats context_folder_stats(const std::filesystem::path& folder, FileSystem& files) {
+  try {
+    if (files.list(folder).empty()) return {};  // to look is no reason to make it
+  } catch (const FileError&) {                  // the index says so too
+  }
   return ContextFolder(folder, files).stats(std::nullopt);
 }
 

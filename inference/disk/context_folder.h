@@ -111,6 +111,7 @@ class ContextFolder {
   std::int64_t remove_files(std::span<const ExtentRow> rows);
   bool remove_quietly(const std::filesystem::path& file);
   void quarantine(const ExtentRow& row);
+  void remove_unknown_files();
   void empty_quarantine();
   std::int64_t budget(std::optional<std::int64_t> wanted, std::int64_t kept_bytes);
 

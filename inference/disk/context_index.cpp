@@ -9,7 +9,7 @@ namespace lectern::inference {
 
 namespace {
 
-constexpr std::int64_t index_version = 1;
+constexpr std::int64_t index_version = 2;
 constexpr std::int64_t most_forgotten = 1 << 16;
 constexpr std::int64_t most_contents = 1 << 18;
 constexpr std::int64_t most_conversations = 1 << 12;
@@ -40,8 +40,12 @@ CREATE INDEX conversations_by_document ON conversation_documents (document);
 CREATE TABLE contents (
   id INTEGER PRIMARY KEY AUTOINCREMENT, content INTEGER NOT NULL, identity INTEGER NOT NULL REFERENCES identities,
   UNIQUE (content, identity)) STRICT;
+CREATE TABLE document_contents (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, document TEXT NOT NULL, content INTEGER NOT NULL,
+  UNIQUE (document, content)) STRICT;
+CREATE INDEX documents_by_content ON document_contents (content);
 INSERT INTO clearings VALUES (1, 1);
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 )";
 
 #define EXTENT_COLUMNS \
@@ -180,6 +184,17 @@ std::vector<ExtentRow> ContextIndex::with_document(std::string_view id) {
   return rows_of(statement);
 }
 
+std::vector<std::string> ContextIndex::with_same_text(std::string_view id) {
+  Statement statement(connection_,
+                      "SELECT DISTINCT document FROM document_contents WHERE content IN "
+                      "(SELECT content FROM document_contents WHERE " IS_DOCUMENT ")");
+  bind_document(statement, id);
+  std::vector<std::string> ids{std::string(id)};
+  while (statement.step())
+    if (statement.text_at(0) != id) ids.push_back(statement.text_at(0));
+  return ids;
+}
+
 std::vector<ExtentRow> ContextIndex::path_to(const ExtentRow& row, const ChainKey& root) {
   std::vector<ExtentRow> path{row};
   while (path.back().extent.parent != root) {
@@ -314,13 +329,21 @@ void ContextIndex::remember_reading(std::int64_t identity, const std::string& co
   Statement(connection_, "INSERT INTO conversations (name) VALUES (?)").text(conversation).run();
   const std::int64_t number = connection_.last_insert_id();
   std::int64_t place = 0;
-  for (const ReadPart& part : documents)
+  for (const ReadPart& part : documents) {
     Statement(connection_, "INSERT INTO conversation_documents VALUES (?, ?, ?, ?)")
         .bind(number)
         .bind(place++)
         .text(part.id)
         .bind(static_cast<std::int64_t>(part.content))
         .run();
+    Statement(connection_, "INSERT OR REPLACE INTO document_contents (document, content) VALUES (?, ?)")
+        .text(part.id)
+        .bind(static_cast<std::int64_t>(part.content))
+        .run();
+  }
+  Statement(connection_, "DELETE FROM document_contents WHERE id <= (SELECT max(id) FROM document_contents) - ?")
+      .bind(most_contents)
+      .run();
   Statement(connection_, "DELETE FROM conversations WHERE id <= ?").bind(number - most_conversations).run();
   for (std::uint64_t content : contents)
     Statement(connection_, "INSERT OR REPLACE INTO contents (content, identity) VALUES (?, ?)")
@@ -352,7 +375,9 @@ std::optional<ReadingIdentity> ContextIndex::reader_of(std::uint64_t content, st
 }
 
 void ContextIndex::forget_readings() {
-  connection_.execute("DELETE FROM conversation_documents; DELETE FROM conversations; DELETE FROM contents");
+  connection_.execute(
+      "DELETE FROM conversation_documents; DELETE FROM conversations; DELETE FROM contents; "
+      "DELETE FROM document_contents");
 }
 
 void ContextIndex::forget_readings_of(std::string_view document) {
@@ -362,6 +387,8 @@ void ContextIndex::forget_readings_of(std::string_view document) {
   bind_document(contents, document).run();
   Statement documents(connection_, "DELETE FROM conversation_documents WHERE " IS_DOCUMENT);
   bind_document(documents, document).run();
+  Statement same(connection_, "DELETE FROM document_contents WHERE " IS_DOCUMENT);
+  bind_document(same, document).run();
 }
 
 void ContextIndex::empty_log() {

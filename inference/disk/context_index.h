@@ -50,6 +50,9 @@ class ContextIndex {
   std::vector<ExtentRow> all();
   std::vector<ExtentRow> leaves();
   std::vector<ExtentRow> with_document(std::string_view id);
+  /// `id` itself, and documents (or passages) that were read with the same ids as it or its passages: the rows of one
+  /// serve for the other, and are kept under the first one's name.
+  std::vector<std::string> with_same_text(std::string_view id);
   /// Root first, `row` itself last. Empty if an ancestor is missing.
   std::vector<ExtentRow> path_to(const ExtentRow& row, const ChainKey& root);
 

@@ -32,6 +32,7 @@ constexpr char magic[8] = {'L', 'E', 'C', 'T', 'E', 'X', 'T', '\n'};
 constexpr std::int64_t most_header_bytes = std::int64_t{64} << 20;
 constexpr std::int64_t most_position = std::int64_t{1} << 32;
 constexpr std::int64_t most_size = std::int64_t{1} << 24;  // of any dimension
+constexpr double most_values = 0x1p57;                     // of all rows and states: their bytes must not overflow
 
 struct Prefix {
   char magic[8];
@@ -142,6 +143,11 @@ KeptShape read_shape(Reader& in) {
     *size = in.number(0, most_size);
   if (type > static_cast<std::int64_t>(kernels::DType::bf16)) in.refuse();  // plain types of known size alone
   shape.kv.type = static_cast<kernels::DType>(in.sound() ? type : 0);
+  const auto real = [](std::int64_t size) { return static_cast<double>(size); };
+  const double values = real(shape.layers) * real(shape.kv.heads) * real(shape.kv.head_dim) * most_position +
+                        real(delta.layers) * (real(delta.value_heads) * real(delta.key_dim) * real(delta.value_dim) +
+                                              real(delta.conv_rows) * real(delta.conv_channels));
+  if (values > most_values) in.refuse();
   return shape;
 }
 

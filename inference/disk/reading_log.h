@@ -30,6 +30,8 @@ struct ReadPart {
 class ReadingLog {
  public:
   virtual ~ReadingLog() = default;
+  /// False while nothing can be looked up or written.
+  virtual bool is_usable() = 0;
   /// `documents` are those of the conversation in their order; `contents` are hashes of all segments of its chain.
   virtual void remember_reading(const std::string& conversation, std::span<const ReadPart> documents,
                                 std::span<const std::uint64_t> contents) = 0;

@@ -176,6 +176,26 @@ TEST(Library, DropsAnOlderVersionUnlessASessionRestsOnIt) {
   EXPECT_EQ(shelf.library.load("v2")->pages.size(), 1U);
 }
 
+TEST(Library, KnowsWhatLayAtAPathBefore) {
+  Shelf shelf;
+  Document version = document("v1", "a.txt", {"one"});
+  for (const char* fingerprint : {"v1", "v2", "v3"}) {
+    version.fingerprint = fingerprint;
+    shelf.library.add(version, "");
+  }
+  using Fingerprints = std::vector<std::string>;
+  EXPECT_EQ(shelf.library.former_contents("/nowhere/a.txt"), (Fingerprints{"v1", "v2"}));
+  EXPECT_EQ(shelf.library.former_versions("v3"), (Fingerprints{"v1", "v2"}));
+  SessionStore sessions(shelf.database);
+  sessions.set_documents(sessions.create("s"), {"v3"});
+  version.fingerprint = "v1";  // as it was
+  shelf.library.add(version, "");
+  EXPECT_EQ(shelf.library.former_contents("/nowhere/a.txt"), (Fingerprints{"v2", "v3"}));
+  EXPECT_EQ(shelf.library.former_versions("v1"), Fingerprints{"v2"}) << "a session rests on v3";
+  shelf.library.remove("v1");
+  EXPECT_EQ(shelf.count("former_contents"), 0);
+}
+
 TEST(Library, RemovesADocumentWithAllThatBelongsToIt) {
   Shelf shelf;
   shelf.library.add(document("f1", "a.pdf", {"unique words", "more"}), "");

@@ -336,6 +336,32 @@ TEST_F(CliTest, KeepsReadingsOnTheDiskForTheNextProcess) {
   EXPECT_EQ(Json::parse(run({"cache", "stats", "--json"}).output).at("bytes"), 0);
 }
 
+TEST_F(CliTest, ClearsWhatAFileHeldBeforeItWasChanged) {
+  const auto read = [&](const std::string& text) {
+    const std::string document = write("agreement.txt", text);
+    EXPECT_EQ(run({"read", "--model", tiny_model(), document}).exit_code, 0);
+    return document;
+  };
+  const auto kept = [&] { return Json::parse(run({"cache", "stats", "--json"}).output).at("tokens").get<int>(); };
+  read(std::string(agreement) + "As it was before.\n");
+  const int one = kept();
+  const std::string document = read(std::string(agreement) + "And this is what it says now.\n");
+  EXPECT_GT(kept(), one);
+  EXPECT_EQ(run({"cache", "clear", document}).exit_code, 0);
+  EXPECT_LT(kept(), one / 2) << "the instructions alone";
+}
+
+TEST_F(CliTest, SaysWhenWhatWasReadCannotBeKept) {
+  const std::string document = write("agreement.txt", agreement);
+  std::filesystem::create_directories(folder_.path() + "/cache/lectern");
+  write("cache/lectern/context", "a file where a folder should be");
+  const ProcessResult result =
+      run({"ask", "--json", "--model", tiny_model(), "--max-tokens", "4", document, "When is an invoice due?"});
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  EXPECT_NE(result.errors.find("not kept"), std::string::npos) << result.errors;
+  EXPECT_EQ(Json::parse(result.output).at("usage").at("miss_reasons"), Json::array({"cache_off"}));
+}
+
 TEST_F(CliTest, SaysThatDocumentsStandInAnotherOrderAndForgetsWithASession) {
   std::string first = write("first.txt", agreement),
               second = write("second.txt", std::string("Another paper.\n") + agreement);

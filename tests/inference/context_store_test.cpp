@@ -365,8 +365,21 @@ TEST_P(ContextStoreTest, WhatAnotherProcessClearedIsForgottenInMemoryToo) {
   while (disk.size() > 0) disk.evict(0);
   disk.is_cleared = true;
   Sequence sequence(pool, toy_state(hybrid()));
+  EXPECT_EQ(store.resume(chain, sequence).position, 600) << "a request that runs goes on";
+  store.forget_what_others_cleared();
   EXPECT_EQ(store.resume(chain, sequence).position, 0);
   EXPECT_EQ(store.stats().segments, 0);
+}
+
+TEST_P(ContextStoreTest, ForgetsADocumentWhoseTextWasReadAsAnother) {
+  std::vector<ChainSegment> chain{segment_of(1, 300), segment_of(2, 300)};
+  chain[1].id = "a copy";
+  reader.read(store, chain, 600);
+  chain[1].id = "the contract";
+  EXPECT_EQ(reader.read(store, chain, 600), 600);
+  store.clear_document("the contract");
+  EXPECT_EQ(store.audit(), "");
+  EXPECT_EQ(reader.kept(store, chain), 300);
 }
 
 // Contract C5: what one branch does is invisible to the others, page by page.

@@ -196,7 +196,7 @@ TEST(KeptReadingReasons, AreSaidAfterARestart) {
     EXPECT_EQ(plan.on_disk, usage.loaded_tokens);
     EXPECT_EQ(plan.to_read, usage.computed_tokens);
     EXPECT_EQ(plan.miss_reasons, usage.miss_reasons);
-    engine->flush();
+    engine->finish_keeping();
     return usage;
   };
   using Reasons = std::vector<MissReason>;
@@ -219,6 +219,11 @@ TEST(KeptReadingReasons, AreSaidAfterARestart) {
   }
   EXPECT_EQ(ask(request).miss_reasons, Reasons{MissReason::model_changed});
   EXPECT_EQ(ask(request).miss_reasons, Reasons{});
+  const std::filesystem::path good = options.kept_folder;
+  options.kept_folder = file / "no folder";
+  EXPECT_EQ(ask(request).miss_reasons, Reasons{MissReason::cache_off}) << "where nothing can be looked up";
+  EXPECT_NE(open_local_engine(options)->finish_keeping(), "");
+  options.kept_folder = good;
   options.cache_budget_bytes = 0;
   EXPECT_EQ(ask(request).miss_reasons, Reasons{MissReason::cache_off});
 }

@@ -317,6 +317,36 @@ TEST_F(RealFolderTest, NothingOfAClearedDocumentRemains) {
   }
 }
 
+TEST_F(RealFolderTest, WhatHoldsTheSameTextAsAClearedDocumentIsClearedToo) {
+  const Chain kept(samples::identity(), {segment("system", 40, 1), segment("a copy", 300, 4)});
+  auto disk = open();
+  samples::save(*disk, memory, kept);
+  samples::save(*disk, memory, chain);
+  disk->remember_reading("chat", std::vector<ReadPart>{{"a copy", 77}, {"paper", 5}}, std::vector<std::uint64_t>{77});
+  disk->remember_reading("chat", std::vector<ReadPart>{{"the contract", 77}}, std::vector<std::uint64_t>{77});
+  disk->flush();
+  EXPECT_GT(disk->clear_document("the contract").value_or(0), 0);
+  EXPECT_EQ(samples::read_back(*disk, memory, kept).position, 40);
+  EXPECT_EQ(samples::read_back(*disk, memory, chain).position, 773);
+}
+
+TEST_F(RealFolderTest, ClearingRemovesFilesThatDoNotSayWhatTheyHold) {
+  auto disk = open();
+  samples::save(*disk, memory, chain);
+  disk->flush();
+  std::ofstream(place / "extents" / "stranger.extent") << std::string(5000, '?');
+  const auto before = kept_files().size();
+  ASSERT_TRUE(disk->clear_document("nothing").has_value());
+  EXPECT_EQ(kept_files().size(), before - 1);
+  EXPECT_EQ(samples::read_back(*disk, memory, chain).position, 773);
+}
+
+TEST_F(RealFolderTest, LookingDoesNotMakeAFolder) {
+  const std::filesystem::path nowhere = place / "nowhere";
+  EXPECT_EQ(context_folder_stats(nowhere, files).problem, "");
+  EXPECT_FALSE(std::filesystem::exists(nowhere));
+}
+
 TEST_F(RealFolderTest, ClearingAndVerifyingNeedNoModel) {
   {
     auto disk = open();

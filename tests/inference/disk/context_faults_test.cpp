@@ -268,11 +268,15 @@ TEST_P(ContextFaults, DescendantsOfADamagedExtentGoToo) {
   const auto extents = chain.extents();
   const auto first = disk->following(chain.root());
   ASSERT_EQ(first.size(), 1U);
-  for (const auto& file : files.files()) {  // in the first strip of rows
-    std::int64_t header_bytes = 0;
-    std::memcpy(&header_bytes, files.content(file).data() + 16, 8);
-    files.content(file)[static_cast<std::size_t>(header_bytes)] ^= std::byte{4};
+  int flipped = 0;
+  for (const auto& file : files.files()) {
+    if (file.parent_path() != "/kept/extents") continue;
+    const ReadHeader read = read_extent_header(*files.open(file));
+    if (read.result != ReadHeader::Result::sound || read.header.extent.key != first[0].key) continue;
+    files.content(file)[static_cast<std::size_t>(read.layout->header_bytes)] ^= std::byte{4};  // in its first strip
+    ++flipped;
   }
+  ASSERT_EQ(flipped, 1);
   EXPECT_EQ(samples::read_back(*disk, memory, chain).position, 0);
   EXPECT_EQ(disk->stats().extents, 0);
   EXPECT_EQ(disk->stats().quarantined, 1);

@@ -3,8 +3,11 @@
 add_library(lectern_flags INTERFACE)
 target_include_directories(lectern_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_features(lectern_flags INTERFACE cxx_std_20)
+set(warnings -Wall -Wextra -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual)
+# -lineinfo: profilers and compute-sanitizer name lines. nvcc's own code does not pass -Wconversion and -Wshadow.
 target_compile_options(lectern_flags INTERFACE
-  -Wall -Wextra -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual)
+  "$<$<COMPILE_LANGUAGE:C,CXX>:${warnings}>"
+  "$<$<COMPILE_LANGUAGE:CUDA>:-lineinfo;-Xcompiler=-Wall,-Wextra>")
 if(LECTERN_SANITIZE)
   target_compile_options(lectern_flags INTERFACE -fsanitize=${LECTERN_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(lectern_flags INTERFACE -fsanitize=${LECTERN_SANITIZE})

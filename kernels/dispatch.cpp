@@ -1,6 +1,5 @@
 // One function per operation: check the shapes, then call the backend. Kernels trust what they get, so every extent
 // that an index is formed from is compared here; a mismatch names the operation and the shapes.
-#include <algorithm>
 #include <string>
 
 #include "kernels/attention_decode.h"
@@ -17,45 +16,13 @@
 #include "kernels/matvec.h"
 #include "kernels/moe_experts.h"
 #include "kernels/moe_route.h"
+#include "kernels/require.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
 
 namespace lectern::kernels {
 
 namespace {
-
-std::string text(const ConstTensor& x) {
-  std::string shape = std::string(name(x.type)) + " [";
-  for (int axis = 0; axis < x.rank; ++axis) shape += (axis ? ", " : "") + std::to_string(x.dim(axis));
-  return shape + "]";
-}
-
-struct Named {
-  const char* name;
-  ConstTensor tensor;
-};
-
-/// Throws "operation: x F32 [2, 3], w F16 [4, 5]: rule" unless `holds`.
-void require(bool holds, const char* operation, std::initializer_list<Named> tensors, const std::string& rule) {
-  if (holds) return;
-  std::string message = std::string(operation) + ":";
-  const char* separator = " ";
-  for (const Named& named : tensors) {
-    message += separator + std::string(named.name) + " " + text(named.tensor);
-    separator = ", ";
-  }
-  throw Error(ErrorKind::unsupported, message + ": " + rule);
-}
-
-bool is_f32(const ConstTensor& x, int rank) {
-  return x.type == DType::f32 && x.rank == rank;
-}
-bool is_f32(const ConstTensor& x) {
-  return x.type == DType::f32 && x.rank >= 1;
-}
-bool same_shape(const ConstTensor& a, const ConstTensor& b) {
-  return a.rank == b.rank && std::equal(a.shape.begin(), a.shape.begin() + a.rank, b.shape.begin());
-}
 
 void check_snapshots(const char* operation, std::int64_t tokens, const ConstTensor& state,
                      std::span<const std::int64_t> offsets, std::span<const Tensor> snapshots) {

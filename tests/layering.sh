@@ -17,7 +17,10 @@ refuse() {
 
 refuse kernels 'inference/|documents/|app/|ui/' 'kernels may include kernels alone'
 refuse kernels 'Q[A-Z]|nlohmann|sqlite|poppler' 'kernels know no Qt, JSON, SQLite or poppler'
-refuse kernels 'cuda|cublas' 'CUDA headers appear in kernels/cuda alone' '^kernels/cuda/'
+for folder in kernels inference documents app ui tests; do
+  refuse $folder 'cuda_(bf16|fp4|fp6|fp8|fp16|runtime|occupancy|profiler)|cuda\.h|cublas|cooperative_groups|cub/|mma\.h' 'CUDA headers appear in kernels/cuda and the emulator alone' \
+    '^kernels/cuda/|^tests/support/cuda_emulator/|^tests/gpu/'
+done
 refuse inference 'documents/|app/|ui/' 'inference may include kernels and inference'
 refuse inference 'Q[A-Z]|poppler' 'inference knows no Qt and no documents'
 refuse documents 'kernels/|inference/|app/|ui/' 'documents may include documents alone'

@@ -1,0 +1,28 @@
+# lectern_cuda_test(NAME SOURCES a.cpp LIBRARIES x y [TIMEOUT s]): a GoogleTest program on the emulator, run once per
+# order of threads. Under ThreadSanitizer, which is fifty times slower, only suites whose names end in Small run, with
+# four blocks at once: they have the smallest shapes that reach all of a kernel's code.
+function(lectern_cuda_test name)
+  cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;LIBRARIES" ${ARGN})
+  add_executable(${name} ${TEST_SOURCES})
+  target_link_libraries(${name} PRIVATE ${TEST_LIBRARIES} lectern_cuda_emulator GTest::gtest)
+  target_compile_definitions(${name} PRIVATE LECTERN_SOURCE_DIR="${CMAKE_SOURCE_DIR}" LECTERN_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  foreach(source ${TEST_SOURCES})
+    set_property(GLOBAL APPEND PROPERTY LECTERN_TEST_FILES ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+  endforeach()
+  if(NOT TEST_TIMEOUT)
+    set(TEST_TIMEOUT 300)
+  endif()
+  set(orders natural reverse random:1 random:2)
+  if(LECTERN_SANITIZE MATCHES address)
+    set(orders natural random:1)
+  elseif(LECTERN_SANITIZE MATCHES thread)
+    set(orders natural)
+    set(small --gtest_filter=*Small.*)
+    set(resident LECTERN_CUDA_RESIDENT=4)
+  endif()
+  foreach(order ${orders})
+    add_test(NAME ${name}.${order} COMMAND ${name} ${small})
+    set_tests_properties(${name}.${order} PROPERTIES TIMEOUT ${TEST_TIMEOUT} LABELS cuda
+      ENVIRONMENT "LECTERN_CUDA_ORDER=${order};${resident};TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
+  endforeach()
+endfunction()

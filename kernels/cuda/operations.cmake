@@ -1,6 +1,9 @@
 # One operation a line: kernels/cuda/NAME.cu with its contract NAME.h, and tests/kernels/cuda/NAME_test.cpp. The native
 # library, the emulated one and their tests are all built from this list.
 set(LECTERN_CUDA_OPERATIONS
+  embed_rows
+  matmul
+  matvec
   rms_norm
 )
 # Plain C++ beside them.

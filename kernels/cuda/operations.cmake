@@ -3,6 +3,7 @@
 set(LECTERN_CUDA_OPERATIONS
   elementwise
   rms_norm
+  sampling
 )
 # Plain C++ beside them.
 set(LECTERN_CUDA_HOST_SOURCES

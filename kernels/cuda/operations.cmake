@@ -1,10 +1,12 @@
 # One operation a line: kernels/cuda/NAME.cu with its contract NAME.h, and tests/kernels/cuda/NAME_test.cpp. The native
 # library, the emulated one and their tests are all built from this list.
 set(LECTERN_CUDA_OPERATIONS
+  elementwise
   embed_rows
   matmul
   matvec
   rms_norm
+  sampling
 )
 # Plain C++ beside them.
 set(LECTERN_CUDA_HOST_SOURCES

@@ -2,7 +2,6 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <ostream>
-#include <set>
 
 #include "app/cli_commands.h"
 #include "app/coverage.h"
@@ -11,6 +10,7 @@
 #include "app/library.h"
 #include "app/migrations.h"
 #include "app/paths.h"
+#include "app/settings.h"
 #include "app/terminal_answer.h"
 
 namespace lectern::app::cli {
@@ -23,31 +23,18 @@ std::string counted(std::int64_t count, const char* one, const char* many) {
   return with_thousands(count) + ' ' + (count == 1 ? one : many);
 }
 
-/// The fingerprints of the documents that a person means by a path, a name or a fingerprint, and of what their files
-/// held before they were changed.
 std::vector<std::string> documents_named(const std::string& name) {
-  std::set<std::string> found;
   std::error_code ignored;
   if (!std::filesystem::exists(library_file(), ignored)) return {};
   Database database(library_file(), Database::Mode::read_write);
   migrate(database, migrations());
-  const Library library(database);
-  const std::string path = std::filesystem::absolute(name, ignored).lexically_normal().string();
-  std::set<std::string> paths{path};
-  for (const DocumentRow& row : library.list()) {
-    if (row.fingerprint.empty()) continue;
-    const bool is_meant = row.path == name || row.path == path || row.name == name ||
-                          (!row.collection.empty() && row.collection + "/" + row.name == name);
-    if (is_meant || row.fingerprint == name) found.insert(row.fingerprint);
-    if (is_meant && !row.path.empty()) paths.insert(row.path);
-  }
-  for (const std::string& place : paths)
-    for (const std::string& fingerprint : library.former_contents(place)) found.insert(fingerprint);
-  return {found.begin(), found.end()};
+  const std::filesystem::path path = std::filesystem::absolute(name, ignored).lexically_normal();
+  return Library(database).fingerprints_of(name, path.has_filename() ? path.string() : path.parent_path().string());
 }
 
 int stats(bool json, const CliStreams& streams) {
-  const inference::ContextDiskStats now = inference::context_folder_stats(kept_folder(), inference::system_files());
+  const inference::ContextDiskStats now = inference::context_folder_stats(
+      kept_folder(), inference::system_files(), kept_budget(load_settings(settings_file()).settings));
   if (json) {
     streams.out << Json{{"folder", kept_folder().string()},
                         {"readings", now.extents},
@@ -59,17 +46,17 @@ int stats(bool json, const CliStreams& streams) {
                         {"written_bytes_today", now.written_bytes_today},
                         {"quarantined", now.quarantined},
                         {"problem", now.problem}}
-                       .dump()
+                       .dump(-1, ' ', false, Json::error_handler_t::replace)
                 << '\n';
   } else {
-    streams.out << kept_folder().string() << ": " << counted(now.tokens, "token", "tokens") << " of "
-                << counted(now.documents, "document or message", "documents and messages") << " kept in "
+    streams.out << plain_for_terminal(kept_folder().string()) << ": " << counted(now.tokens, "token", "tokens")
+                << " of " << counted(now.documents, "document or message", "documents and messages") << " kept in "
                 << counted(now.extents, "file", "files") << ", " << with_thousands(now.bytes) << " of "
                 << with_thousands(now.budget_bytes) << " bytes, " << counted(now.states, "state", "states") << '\n';
     if (now.quarantined > 0) streams.out << counted(now.quarantined, "damaged file", "damaged files") << " set aside\n";
   }
   if (!now.problem.empty()) streams.err << "lectern-cli: " << plain_for_terminal(now.problem) << std::endl;
-  return 0;
+  return now.problem.empty() ? 0 : 1;
 }
 
 int verify(bool json, const CliStreams& streams) {
@@ -82,11 +69,11 @@ int verify(bool json, const CliStreams& streams) {
                         {"orphans", report.orphans},
                         {"other_versions", report.other_versions},
                         {"problem", report.problem}}
-                       .dump()
+                       .dump(-1, ' ', false, Json::error_handler_t::replace)
                 << '\n';
   } else {
-    streams.out << kept_folder().string() << ": " << counted(report.extents, "file", "files") << ", "
-                << with_thousands(report.bytes) << " bytes read back, "
+    streams.out << plain_for_terminal(kept_folder().string()) << ": " << counted(report.extents, "file", "files")
+                << ", " << with_thousands(report.bytes) << " bytes read back, "
                 << counted(static_cast<std::int64_t>(report.damaged.size()), "damaged", "damaged") << '\n';
     if (report.orphans > 0)
       streams.out << counted(report.orphans, "unfinished file is", "unfinished files are")
@@ -111,11 +98,12 @@ int clear(const std::optional<std::string>& document, const CliStreams& streams)
     if (!is_known) found = {*document};  // a fingerprint that the library has forgotten
     forgotten = forget_readings(kept_folder(), found);
     if (!is_known && forgotten.bytes == 0 && forgotten.problem.empty())
-      throw CliError(*document +
+      throw CliError(plain_for_terminal(*document) +
                      ": there is no such document in the library, and nothing is kept under this "
                      "fingerprint; name it by path, name or fingerprint");
   }
-  streams.out << "removed " << with_thousands(forgotten.bytes) << " bytes from " << kept_folder().string() << '\n';
+  streams.out << "removed " << with_thousands(forgotten.bytes) << " bytes from "
+              << plain_for_terminal(kept_folder().string()) << '\n';
   if (!forgotten.problem.empty()) throw CliError(forgotten.problem);
   return 0;
 }

@@ -27,11 +27,16 @@ std::filesystem::path kept_folder() {
   return std::filesystem::path(cache_folder()) / "context";
 }
 
+std::optional<std::int64_t> kept_budget(const Settings& settings) {
+  if (settings.kept_gigabytes < 0) return std::nullopt;
+  return settings.kept_gigabytes * 1'000'000'000;
+}
+
 void keep_readings(const Settings& settings, const std::filesystem::path& folder,
                    inference::LocalEngineOptions& options) {
   if (settings.kept_gigabytes == 0) return;
   options.kept_folder = folder;
-  if (settings.kept_gigabytes > 0) options.kept_budget_bytes = settings.kept_gigabytes * 1'000'000'000;
+  options.kept_budget_bytes = kept_budget(settings);
 }
 
 std::vector<std::string> segment_ids(const SessionStore& store, std::int64_t session) {

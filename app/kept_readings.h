@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,6 +16,8 @@ namespace lectern::app {
 
 std::filesystem::path kept_folder();  // cache_folder()/context
 
+/// Bytes of kept readings that the settings allow; nothing: as much as the engine thinks right.
+std::optional<std::int64_t> kept_budget(const Settings& settings);
 /// Makes an engine keep its readings in `folder` (empty: in memory alone), unless the settings turn that off.
 void keep_readings(const Settings& settings, const std::filesystem::path& folder,
                    inference::LocalEngineOptions& options);
@@ -22,7 +25,7 @@ void keep_readings(const Settings& settings, const std::filesystem::path& folder
 /// The ids of all segments that belong to a session alone: its messages, and the passages that were chosen for them.
 std::vector<std::string> segment_ids(const SessionStore& store, std::int64_t session);
 
-struct ForgottenReadings {
+struct [[nodiscard]] ForgottenReadings {
   std::int64_t bytes = 0;  // that were freed
   std::string problem;     // why not all of it is gone, or empty
 };

@@ -340,11 +340,18 @@ void Library::remove(const std::string& fingerprint) {
   transaction.commit();
 }
 
-std::vector<std::string> Library::former_contents(const std::string& path) const {
+std::vector<std::string> Library::fingerprints_of(const std::string& named, const std::string& path) const {
   std::vector<std::string> found;
-  Statement former(database_, "SELECT fingerprint FROM former_contents WHERE path = ?1 ORDER BY fingerprint");
-  former.bind(1, path);
-  while (former.step()) found.push_back(former.text(0));
+  Statement meant(database_,
+                  "WITH places(path) AS (SELECT path FROM document_paths WHERE path IN (?1, ?2) OR name = ?1 OR "
+                  "(collection <> '' AND ?1 IN (collection, collection || '/' || name)) OR "
+                  "substr(path, 1, length(?3)) = ?3 UNION SELECT ?2) "
+                  "SELECT d.fingerprint FROM documents d LEFT JOIN document_paths p ON p.document = d.id "
+                  "WHERE d.fingerprint = ?1 OR p.path IN (SELECT path FROM places) OR (p.path IS NULL AND d.name = ?1) "
+                  "UNION SELECT fingerprint FROM former_contents "
+                  "WHERE path IN (SELECT path FROM places) OR substr(path, 1, length(?3)) = ?3");
+  meant.bind(1, named).bind(2, path).bind(3, path + "/");
+  while (meant.step()) found.push_back(meant.text(0));
   return found;
 }
 

@@ -53,8 +53,9 @@ class Library {
   void move_to_collection(const std::string& path, const std::string& name, const std::string& collection);
   /// Forgets the former contents of its paths too.
   void remove(const std::string& fingerprint);
-  /// Fingerprints of what lay at this path before, whether the library still has it or not.
-  std::vector<std::string> former_contents(const std::string& path) const;
+  /// Fingerprints of the documents that a person means by a path (of a file or a folder), a name, a collection or a
+  /// fingerprint, and of what lay there before, whether the library still has it or not. `path`: `named` made absolute.
+  std::vector<std::string> fingerprints_of(const std::string& named, const std::string& path) const;
   /// Of what lay at the paths of this document before, those that the library has no more.
   std::vector<std::string> former_versions(const std::string& fingerprint) const;
   void set_tokens(const std::string& fingerprint, const std::string& model, std::int64_t tokens);

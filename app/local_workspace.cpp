@@ -101,6 +101,13 @@ struct LocalWorkspace::State {
     }
   }
 
+  /// In the list of documents, where the person who deleted something looks.
+  void tell_what_is_not_forgotten(const std::string& problem) {
+    if (problem.empty()) return;
+    Q_EMIT owner.document_failed(QString::fromStdString(options.kept_folder),
+                                 QStringLiteral("kept readings: ") + QString::fromStdString(problem), false);
+  }
+
   void make_spare_session() {
     const auto made = std::make_shared<std::int64_t>(0);
     write([made](Database& database) { *made = SessionStore(database).create({}); }, [this, made] { spare = *made; });
@@ -226,15 +233,17 @@ void LocalWorkspace::remove_document(const QString& fingerprint_or_path) {
   state_->ingest.dismiss(fingerprint_or_path);
   state_->pages.forget(fingerprint_or_path);
   const auto ids = std::make_shared<std::vector<std::string>>(1, fingerprint_or_path.toStdString());
+  const auto problem = std::make_shared<std::string>();
   state_->write(
-      [state = state_.get(), ids](Database& database) {
+      [state = state_.get(), ids, problem](Database& database) {
         Library library(database);
         for (std::string& former : library.former_versions(ids->front())) ids->push_back(std::move(former));
         library.remove(ids->front());
-        forget_readings(state->options.kept_folder, *ids);
+        *problem = forget_readings(state->options.kept_folder, *ids).problem;
       },
-      [this, ids] {
+      [this, ids, problem] {
         state_->engine.forget(*ids);
+        state_->tell_what_is_not_forgotten(*problem);
         Q_EMIT documents_changed();
       });
 }
@@ -308,15 +317,17 @@ void LocalWorkspace::delete_session(std::int64_t session) {
   state_->engine.stop(session);
   state_->created.erase(session);
   const auto ids = std::make_shared<std::vector<std::string>>();
+  const auto problem = std::make_shared<std::string>();
   state_->write(
-      [state = state_.get(), ids, session](Database& database) {
+      [state = state_.get(), ids, problem, session](Database& database) {
         SessionStore store(database);
         *ids = segment_ids(store, session);
         store.remove(session);
-        forget_readings(state->options.kept_folder, *ids);
+        *problem = forget_readings(state->options.kept_folder, *ids).problem;
       },
-      [this, ids] {
+      [this, ids, problem] {
         state_->engine.forget(*ids);
+        state_->tell_what_is_not_forgotten(*problem);
         Q_EMIT sessions_changed();
       });
 }

@@ -69,12 +69,6 @@ struct ContextStore::Node {
   void add_id(const std::string& id) {
     if (!id.empty() && std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
   }
-  /// "ID#…": passages of a document.
-  bool belongs_to(std::string_view document) const {
-    return std::any_of(ids.begin(), ids.end(), [&](const std::string& id) {
-      return id.starts_with(document) && (id.size() == document.size() || id[document.size()] == '#');
-    });
-  }
   ChainKey key_at(std::int64_t position) const {
     return complete && position == end() ? key : key_after(parent->key, rows, front(tokens, position - start));
   }
@@ -179,8 +173,13 @@ std::vector<PageRef> ContextStore::pages_of(const Node* node, std::int64_t posit
   return pages;
 }
 
-void ContextStore::forget_what_others_cleared() {
-  if (disk_ && disk_->was_cleared()) clear();
+void ContextStore::forget_what_was_cleared() {
+  if (!disk_) return;
+  const Clearings clearings = disk_->new_clearings();
+  if (clearings.everything)
+    clear();
+  else if (!clearings.empty())
+    clear_those(clearings);
 }
 
 ResumePoint ContextStore::resume(std::span<const ChainSegment> chain, Sequence& sequence) {
@@ -517,9 +516,13 @@ void ContextStore::clear() {
 }
 
 void ContextStore::clear_document(std::string_view id) {
+  clear_those({false, {document_hash(id)}});
+}
+
+void ContextStore::clear_those(const Clearings& clearings) {
   std::vector<Node*> found{};
   const std::function<void(Node&)> visit = [&](Node& node) {
-    if (node.belongs_to(id))
+    if (std::any_of(node.ids.begin(), node.ids.end(), [&](const std::string& id) { return clearings.reaches(id); }))
       found.push_back(&node);
     else
       for (const auto& child : node.children) visit(*child);

@@ -55,10 +55,10 @@ class ContextStore {
 
   /// The longest prefix of `chain` from which reading may go on; changes nothing.
   KeptPrefix kept_prefix(std::span<const ChainSegment> chain) const;
-  /// Before the first resume() of a request, or of several that share a reading: where another process has cleared
-  /// something, all in memory is forgotten too. What is published from now on is of this time: a clearing that comes
+  /// Before the first resume() of a request, or of several that share a reading: what was cleared on the disk, by
+  /// whomever, is forgotten in memory too. What is published from now on is of this time: a clearing that comes
   /// later keeps it from the disk.
-  void forget_what_others_cleared();
+  void forget_what_was_cleared();
   /// Brings `sequence` there. Token ids are compared, a hash alone never decides. The whole chain counts only if its
   /// last hidden row is kept, since an answer begins with the logits of that row. What comes from the disk may still be
   /// on its way (Sequence::restore): a pass may begin, and settle() must be called when it is over. Throws
@@ -91,6 +91,7 @@ class ContextStore {
  private:
   struct Node;
   struct InMemory;
+  void clear_those(const Clearings& clearings);
   struct Pending {  // what the sequence being restored is made of
     std::vector<ChainSegment> chain;
     std::vector<StoredExtent> path;

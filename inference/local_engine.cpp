@@ -244,7 +244,7 @@ class Local final : public LocalEngine {
         job = std::move(queue_.front());
         queue_.pop_front();
       }
-      store_.forget_what_others_cleared();
+      store_.forget_what_was_cleared();
       if (job->size() == 1)
         answer_one(job->front(), stop);
       else

@@ -17,11 +17,6 @@ std::uint64_t content_hash(const std::vector<TokenId>& tokens) {
   return XXH3_64bits(tokens.data(), tokens.size() * sizeof(TokenId));
 }
 
-/// A document by its name: its text carries its number, which changes when it is moved.
-std::uint64_t id_hash(const std::string& id) {
-  return XXH3_64bits_withSeed(id.data(), id.size(), 1);
-}
-
 }  // namespace
 
 std::vector<ReadPart> ReadingHistory::documents_of(const PromptChain& chain) {
@@ -41,6 +36,14 @@ std::vector<ReadPart> ReadingHistory::last_documents(const std::string& conversa
 std::optional<ReadingIdentity> ReadingHistory::reader_of(std::uint64_t content) const {
   if (contents_.contains(content)) return identity_;
   return log_ ? log_->reader_of(content) : std::nullopt;
+}
+
+bool ReadingHistory::stood_elsewhere(const std::string& document, std::int64_t place) const {
+  std::set<std::int64_t> places;
+  if (const auto found = places_.find(document); found != places_.end()) places = found->second;
+  if (log_)
+    for (std::int64_t known : log_->places_of(document)) places.insert(known);
+  return !places.empty() && !places.contains(place);
 }
 
 std::vector<MissReason> ReadingHistory::explain(const std::string& conversation, const PromptChain& chain,
@@ -81,7 +84,8 @@ std::vector<MissReason> ReadingHistory::explain(const std::string& conversation,
       const bool is_document = label.kind == SegmentLabel::Kind::document && !segment.id.empty();
       const auto has_id = [&](const ReadPart& part) { return part.id == segment.id; };
       const bool same_place = place < before.size() && has_id(before[place]);
-      if (is_document && !same_place && reader_of(id_hash(segment.id)) == identity_) {
+      // Its text carries its number, which changes when it is moved.
+      if (is_document && !same_place && stood_elsewhere(segment.id, static_cast<std::int64_t>(place))) {
         if (!cause_known) add(MissReason::order_changed);
         cause_known = true;
         continue;
@@ -111,8 +115,10 @@ void ReadingHistory::remember(const std::string& conversation, const PromptChain
   const std::vector<ReadPart> documents = documents_of(chain);
   std::vector<std::uint64_t> contents;
   for (const ChainSegment& segment : chain.segments) contents.push_back(content_hash(segment.tokens));
-  for (const ReadPart& document : documents) contents.push_back(id_hash(document.id));
   contents_.insert(contents.begin(), contents.end());
+  if (places_.size() >= most_remembered) places_.clear();
+  for (std::size_t place = 0; place < documents.size(); ++place)
+    places_[documents[place].id].insert(static_cast<std::int64_t>(place));
   if (log_) log_->remember_reading(conversation, documents, contents);
   last_[conversation] = documents;
 }

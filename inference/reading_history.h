@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -32,11 +33,14 @@ class ReadingHistory {
   static std::vector<ReadPart> documents_of(const PromptChain& chain);
   std::vector<ReadPart> last_documents(const std::string& conversation) const;
   std::optional<ReadingIdentity> reader_of(std::uint64_t content) const;
+  /// Whether a document has stood among those of a conversation, and never at this place.
+  bool stood_elsewhere(const std::string& document, std::int64_t place) const;
 
   ReadingIdentity identity_;
   ReadingLog* log_;
-  std::unordered_map<std::string, std::vector<ReadPart>> last_;  // by conversation
-  std::unordered_set<std::uint64_t> contents_;                   // of all segments ever read
+  std::unordered_map<std::string, std::vector<ReadPart>> last_;     // by conversation
+  std::unordered_set<std::uint64_t> contents_;                      // of all segments ever read
+  std::unordered_map<std::string, std::set<std::int64_t>> places_;  // of documents, in any conversation
 };
 
 }  // namespace lectern::inference

@@ -76,7 +76,7 @@ struct ContextDisk::State {
     if (wanted == ContextFolder::Wanted::kept_already || wanted == ContextFolder::Wanted::unknown) return;
     if (wanted == ContextFolder::Wanted::parent_missing && !follows_queued) {
       // It may have been committed between the two questions.
-      if (folder.wants(identity, root, extent) != ContextFolder::Wanted::yes) return;
+      if (folder.wants(identity, root, extent) != ContextFolder::Wanted::yes) return folder.note_not_kept(extent.key);
     }
     const auto generation = noted_generation ? noted_generation : folder.generation();
     if (!generation) return;
@@ -128,7 +128,10 @@ struct ContextDisk::State {
   ContextFolder::Committed write(Queued& item) {
     ExtentImage& image = item.image;
     const auto room = folder.room_for(image.bytes(), options.budget_bytes, options.daily_write_bytes);
-    if (!room.enough) return ContextFolder::Committed::unwanted;
+    if (!room.enough) {
+      folder.note_not_kept(image.header().extent.key);
+      return ContextFolder::Committed::unwanted;
+    }
     image.seal();
     std::string name;
     std::unique_ptr<OpenFile> file = create(image, name);
@@ -179,13 +182,6 @@ struct ContextDisk::State {
     changed.wait(lock, [&] { return queue.empty() && !writing; });
   }
 
-  /// A clearing of our own is no news to the engine.
-  std::optional<std::int64_t> cleared(std::optional<std::int64_t> bytes) {
-    const auto now = folder.generation();
-    if (noted_generation && now == *noted_generation + 1) noted_generation = now;
-    return bytes;
-  }
-
   ContextDiskOptions options;
   ReadingIdentity identity;
   ChainKey root;
@@ -199,7 +195,7 @@ struct ContextDisk::State {
   std::optional<Queued> writing;  // changed with the mutex; the writer alone looks into it without
   std::int64_t queued_bytes = 0;  // of both
   std::int64_t failed_s = INT64_MIN / 2;
-  std::optional<std::int64_t> noted_generation;  // of was_cleared(), the engine's thread
+  std::optional<std::int64_t> noted_generation;  // of new_clearings(), the engine's thread
   std::jthread writer;                           // last: it ends before what it uses
 };
 
@@ -261,22 +257,27 @@ std::optional<std::int64_t> ContextDisk::clear() {
     state_->changed.notify_all();
   }
   flush();
-  return state_->cleared(state_->folder.clear());
+  return state_->folder.clear();
 }
 
 std::optional<std::int64_t> ContextDisk::clear_document(std::string_view id) {
   flush();
-  return state_->cleared(state_->folder.clear_document(id));
+  return state_->folder.clear_document(id);
 }
 
 ContextDiskStats ContextDisk::stats() {
   return state_->folder.stats(state_->options.budget_bytes);
 }
-bool ContextDisk::was_cleared() {
+Clearings ContextDisk::new_clearings() {
   const auto now = state_->folder.generation();
-  if (!now) return false;
+  if (!now) return {};
   const auto before = std::exchange(state_->noted_generation, now);
-  return before && before != now;
+  if (!before || before == now) return {};
+  return state_->folder.clearings_since(*before);
+}
+
+std::vector<std::int64_t> ContextDisk::places_of(const std::string& document) {
+  return state_->folder.places_of(document);
 }
 
 std::optional<Forgotten> ContextDisk::forgotten(const ChainKey& key) {

@@ -52,7 +52,7 @@ class ContextDisk : public ExtentStore, public ReadingLog {
   /// target's pages nor its snapshot.
   std::unique_ptr<ContextRestore> restore(std::span<const StoredExtent> path, std::span<const TokenId> tokens,
                                           const RestoreTarget& target) override;
-  bool was_cleared() override;
+  Clearings new_clearings() override;
   std::optional<Forgotten> forgotten(const ChainKey& key) override;
   /// Waits until all that was saved is on the disk or has failed.
   void flush();
@@ -69,6 +69,7 @@ class ContextDisk : public ExtentStore, public ReadingLog {
   void remember_reading(const std::string& conversation, std::span<const ReadPart> documents,
                         std::span<const std::uint64_t> contents) override;
   std::vector<ReadPart> last_reading(const std::string& conversation) override;
+  std::vector<std::int64_t> places_of(const std::string& document) override;
   std::optional<ReadingIdentity> reader_of(std::uint64_t content) override;
 
  private:

@@ -50,8 +50,10 @@ auto ContextFolder::with_index(Action action) -> std::optional<decltype(action(s
     return result;
   } catch (const IndexError& error) {
     index_problem_ = error.what();
+    is_full_ = error.what_failed() == IndexError::Kind::full;
     if (error.what_failed() == IndexError::Kind::damaged) {
       index_.reset();
+      is_damaged_ = true;
       next_try_s_ = INT64_MIN;  // made again at the next call
     }
   } catch (const std::exception& error) {
@@ -73,14 +75,17 @@ bool ContextFolder::open_index() {
   } catch (const std::exception& error) {
     index_.reset();
     index_problem_ = error.what();
+    const auto* in_index = dynamic_cast<const IndexError*>(&error);
+    const auto* in_file = dynamic_cast<const FileError*>(&error);
+    is_full_ = (in_index && in_index->what_failed() == IndexError::Kind::full) ||
+               (in_file && in_file->what_failed() == FileError::Kind::full);
     return false;
   }
 }
 
 void ContextFolder::open_or_make_index() {
   files_.make_folder(folder_);
-  files_.make_folder(folder_ / "extents");
-  files_.make_folder(folder_ / "quarantine");
+  for (const char* name : {"extents", "quarantine"}) files_.make_folder(folder_ / name);
   const auto alone = files_.lock(folder_ / "lock");  // two processes must not both set an index aside
   const std::filesystem::path path = folder_ / "index.sqlite";
   const auto open = [&] {
@@ -99,6 +104,7 @@ void ContextFolder::open_or_make_index() {
     }
     commit(transaction);
   };
+  if (std::exchange(is_damaged_, false)) set_index_aside();  // though it may open without a word
   try {
     open();
   } catch (const IndexError& error) {
@@ -275,7 +281,8 @@ void ContextFolder::quarantine(const ExtentRow& row) {
 void ContextFolder::empty_quarantine() {
   try {
     for (const FileSystem::Entry& entry : files_.list(folder_ / "quarantine"))
-      remove_quietly(folder_ / "quarantine" / entry.name);
+      if (is_extent_file(entry.name) || entry.name.starts_with("index.sqlite"))
+        remove_quietly(folder_ / "quarantine" / entry.name);
   } catch (const FileError&) {
   }
 }
@@ -320,6 +327,15 @@ std::optional<std::int64_t> ContextFolder::generation() {
   return with_index([](ContextIndex& index) { return index.generation(); });
 }
 
+Clearings ContextFolder::clearings_since(std::int64_t generation) {
+  return with_index([&](ContextIndex& index) { return index.clearings_since(generation); }).value_or(Clearings());
+}
+
+std::vector<std::int64_t> ContextFolder::places_of(const std::string& document) {
+  return with_index([&](ContextIndex& index) { return index.places_of(document); })
+      .value_or(std::vector<std::int64_t>());
+}
+
 std::int64_t ContextFolder::budget(std::optional<std::int64_t> wanted, std::int64_t kept_bytes) {
   if (wanted) return *wanted;
   return std::min(default_budget_bytes, (files_.space(folder_).free_bytes + kept_bytes) / 10);
@@ -354,7 +370,10 @@ ContextFolder::Committed ContextFolder::commit(const ReadingIdentity& identity, 
     Transaction transaction(index.connection());
     row.identity = index.identity(identity);
     row.last_used_s = now;
-    if (index.generation() != generation) return false;
+    // An ancestor that was cleared is gone; its descendants find no parent.
+    const Clearings clearings = index.clearings_since(generation);
+    for (const ExtentPart& part : row.extent.parts)
+      if (clearings.reaches(part.id)) return false;
     if (const auto kept = index.find(row.identity, row.extent.key)) {
       if (kept->has_state) return false;
       // Its state had been thinned: the new file takes its place.
@@ -416,6 +435,15 @@ ContextFolder::Committed ContextFolder::commit(const ReadingIdentity& identity, 
   return Committed::kept;
 }
 
+void ContextFolder::note_not_kept(const ChainKey& key) {
+  with_index([&](ContextIndex& index) {
+    Transaction transaction(index.connection());
+    index.note_not_kept(key);
+    commit(transaction);
+    return true;
+  });
+}
+
 void ContextFolder::damaged(std::int64_t number, const std::string& file) {
   std::vector<ExtentRow> removed;
   const bool done = with_index([&](ContextIndex& index) {
@@ -454,6 +482,7 @@ void ContextFolder::lost(std::int64_t number, const std::string& file) {
 // and will not be taken up: the clearing came first.
 void ContextFolder::remove_unknown_files() {
   with_index([&](ContextIndex& index) {
+    const Transaction nobody_commits(index.connection());
     for (const FileSystem::Entry& entry : files_.list(extents())) {
       if (!is_extent_file(entry.name) || index.knows_file(entry.name)) continue;
       try {
@@ -474,7 +503,6 @@ std::optional<std::int64_t> ContextFolder::clear(
   const bool done = with_index([&](ContextIndex& index) {
                       Transaction transaction(index.connection());
                       choose(index, removed);
-                      index.next_generation();
                       commit(transaction);
                       return true;
                     }).value_or(false);
@@ -490,16 +518,33 @@ std::optional<std::int64_t> ContextFolder::clear(
 }
 
 std::optional<std::int64_t> ContextFolder::clear() {
-  return clear([](ContextIndex& index, std::vector<ExtentRow>& removed) {
+  const auto all = [](ContextIndex& index, std::vector<ExtentRow>& removed) {
     removed = index.all();
     for (const ExtentRow& row : removed) index.remove(row, Forgotten::cleared);
+    index.note_clearing_of_all();
     index.forget_readings();
-  });
+  };
+  const auto freed = clear(all);
+  if (freed || !is_full_) return freed;
+  // Without space the index can be written only when files are gone; a row without its file is taken for lost.
+  std::int64_t bytes = 0;
+  try {
+    for (const FileSystem::Entry& entry : files_.list(extents()))
+      if (is_extent_file(entry.name) && remove_quietly(extent_path(entry.name))) bytes += entry.bytes;
+  } catch (const FileError&) {
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    next_try_s_ = INT64_MIN;
+  }
+  const auto rest = clear(all);
+  return rest ? std::optional(bytes + *rest) : std::nullopt;
 }
 
 std::optional<std::int64_t> ContextFolder::clear_document(std::string_view id) {
   return clear([id](ContextIndex& index, std::vector<ExtentRow>& removed) {
-    for (const std::string& document : index.with_same_text(id))
+    for (const std::string& document : index.with_same_text(id)) {
+      index.note_clearing(document);
       for (const ExtentRow& row : index.with_document(document)) {
         index.remove_with_descendants(row, Forgotten::cleared, removed);
         auto parent = index.find(row.identity, row.extent.parent);
@@ -509,6 +554,7 @@ std::optional<std::int64_t> ContextFolder::clear_document(std::string_view id) {
           parent = index.find(parent->identity, parent->extent.parent);
         }
       }
+    }
     index.forget_readings_of(id);
   });
 }
@@ -562,12 +608,13 @@ void ContextFolder::set_write_problem(const std::string& problem) {
   write_problem_ = problem;
 }
 
-ContextDiskStats context_folder_stats(const std::filesystem::path& folder, FileSystem& files) {
+ContextDiskStats context_folder_stats(const std::filesystem::path& folder, FileSystem& files,
+                                      std::optional<std::int64_t> budget_bytes) {
   try {
     if (files.list(folder).empty()) return {};  // to look is no reason to make it
   } catch (const FileError&) {                  // the index says so too
   }
-  return ContextFolder(folder, files).stats(std::nullopt);
+  return ContextFolder(folder, files).stats(budget_bytes);
 }
 
 }  // namespace lectern::inference

@@ -36,7 +36,8 @@ struct VerifyReport {
 };
 
 /// Without a model, for the folder of all identities. None of them throws; `problem` says what is wrong.
-ContextDiskStats context_folder_stats(const std::filesystem::path& folder, FileSystem& files);
+ContextDiskStats context_folder_stats(const std::filesystem::path& folder, FileSystem& files,
+                                      std::optional<std::int64_t> budget_bytes = {});
 /// Reads every file of every identity and changes nothing.
 VerifyReport verify_context_folder(const std::filesystem::path& folder, FileSystem& files);
 
@@ -62,8 +63,10 @@ class ContextFolder {
   /// Whether an extent may be saved: its parent is kept (or is `root`) and it is not kept with its state already.
   enum class Wanted { yes, kept_already, parent_missing, unknown };
   Wanted wants(const ReadingIdentity& identity, const ChainKey& root, const Extent& extent);
-  /// Changes with every clearing. Nothing while the index cannot be used.
+  /// Grows with every clearing. Nothing while the index cannot be used.
   std::optional<std::int64_t> generation();
+  Clearings clearings_since(std::int64_t generation);
+  std::vector<std::int64_t> places_of(const std::string& document);
 
   struct Room {
     std::int64_t budget_bytes = 0;  // as the options and the free space give it
@@ -78,6 +81,8 @@ class ContextFolder {
   Committed commit(const ReadingIdentity& identity, const ChainKey& root, ExtentRow row, std::int64_t generation,
                    std::int64_t budget_bytes);
 
+  /// What ends at `key` was read and found no place here: a later miss says so.
+  void note_not_kept(const ChainKey& key);
   /// An extent could not be read or is not what it should be: it goes into quarantine, its descendants go.
   /// Nothing happens if it is not kept any more under this number and in this file.
   void damaged(std::int64_t number, const std::string& file);
@@ -119,6 +124,8 @@ class ContextFolder {
   FileSystem& files_;
   std::mutex mutex_;
   std::unique_ptr<ContextIndex> index_;
+  bool is_damaged_ = false;  // a statement said so
+  bool is_full_ = false;     // the last thing that failed did for want of space
   std::int64_t next_try_s_ = INT64_MIN;
   std::int64_t tried_s_ = INT64_MIN;
   std::string index_problem_, write_problem_;

@@ -13,6 +13,7 @@ constexpr std::int64_t index_version = 2;
 constexpr std::int64_t most_forgotten = 1 << 16;
 constexpr std::int64_t most_contents = 1 << 18;
 constexpr std::int64_t most_conversations = 1 << 12;
+constexpr std::int64_t most_clearings = 1 << 12;
 
 constexpr const char* schema = R"(
 CREATE TABLE identities (
@@ -31,7 +32,7 @@ CREATE INDEX documents_by_name ON documents (document);
 CREATE TABLE forgotten (
   id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, reason INTEGER NOT NULL) STRICT;
 CREATE TABLE written (day INTEGER PRIMARY KEY, bytes INTEGER NOT NULL) STRICT;
-CREATE TABLE clearings (id INTEGER PRIMARY KEY CHECK (id = 1), generation INTEGER NOT NULL) STRICT;
+CREATE TABLE clearings (id INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL) STRICT;
 CREATE TABLE conversations (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE conversation_documents (
   conversation INTEGER NOT NULL REFERENCES conversations ON DELETE CASCADE, place INTEGER NOT NULL,
@@ -41,10 +42,10 @@ CREATE TABLE contents (
   id INTEGER PRIMARY KEY AUTOINCREMENT, content INTEGER NOT NULL, identity INTEGER NOT NULL REFERENCES identities,
   UNIQUE (content, identity)) STRICT;
 CREATE TABLE document_contents (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, document TEXT NOT NULL, content INTEGER NOT NULL,
-  UNIQUE (document, content)) STRICT;
+  id INTEGER PRIMARY KEY AUTOINCREMENT, document TEXT NOT NULL, content INTEGER NOT NULL, place INTEGER NOT NULL,
+  UNIQUE (document, content, place)) STRICT;
 CREATE INDEX documents_by_content ON document_contents (content);
-INSERT INTO clearings VALUES (1, 1);
+INSERT INTO clearings VALUES (abs(random() % 1099511627776) + 1, 0);
 PRAGMA user_version = 2;
 )";
 
@@ -294,12 +295,41 @@ std::int64_t ContextIndex::bytes() {
   return statement.step() ? statement.integer(0) : 0;
 }
 
+// A new index begins at a number of its own, so that nobody who knew the one before takes it for that.
 std::int64_t ContextIndex::generation() {
-  Statement statement(connection_, "SELECT generation FROM clearings");
+  Statement statement(connection_, "SELECT max(id) FROM clearings");
   return statement.step() ? statement.integer(0) : 0;
 }
-void ContextIndex::next_generation() {
-  Statement(connection_, "UPDATE clearings SET generation = generation + 1").run();
+
+// 0 stands for everything.
+void ContextIndex::note_clearing_number(std::int64_t number) {
+  Statement(connection_, "INSERT INTO clearings (document) VALUES (?)").bind(number).run();
+  Statement(connection_, "DELETE FROM clearings WHERE id <= ?")
+      .bind(connection_.last_insert_id() - most_clearings)
+      .run();
+}
+void ContextIndex::note_clearing_of_all() {
+  note_clearing_number(0);
+}
+void ContextIndex::note_clearing(std::string_view document) {
+  note_clearing_number(static_cast<std::int64_t>(document_hash(document)));
+}
+
+Clearings ContextIndex::clearings_since(std::int64_t generation) {
+  Clearings clearings;
+  Statement known(connection_, "SELECT min(id), max(id) FROM clearings");
+  if (!known.step() || generation > known.integer(1) || generation < known.integer(0) - 1) {
+    clearings.everything = true;  // of another index, or so long ago that it is not known any more
+    return clearings;
+  }
+  Statement since(connection_, "SELECT document FROM clearings WHERE id > ?");
+  since.bind(generation);
+  while (since.step()) {
+    const std::int64_t document = since.integer(0);
+    if (document == 0) clearings.everything = true;
+    clearings.documents.push_back(static_cast<std::uint64_t>(document));
+  }
+  return clearings;
 }
 
 std::int64_t ContextIndex::written_on(std::int64_t day) {
@@ -336,9 +366,10 @@ void ContextIndex::remember_reading(std::int64_t identity, const std::string& co
         .text(part.id)
         .bind(static_cast<std::int64_t>(part.content))
         .run();
-    Statement(connection_, "INSERT OR REPLACE INTO document_contents (document, content) VALUES (?, ?)")
+    Statement(connection_, "INSERT OR REPLACE INTO document_contents (document, content, place) VALUES (?, ?, ?)")
         .text(part.id)
         .bind(static_cast<std::int64_t>(part.content))
+        .bind(place - 1)
         .run();
   }
   Statement(connection_, "DELETE FROM document_contents WHERE id <= (SELECT max(id) FROM document_contents) - ?")
@@ -365,6 +396,14 @@ std::vector<ReadPart> ContextIndex::last_reading(const std::string& conversation
   return parts;
 }
 
+std::vector<std::int64_t> ContextIndex::places_of(const std::string& document) {
+  Statement statement(connection_, "SELECT DISTINCT place FROM document_contents WHERE document = ?");
+  statement.text(document);
+  std::vector<std::int64_t> places;
+  while (statement.step()) places.push_back(statement.integer(0));
+  return places;
+}
+
 std::optional<ReadingIdentity> ContextIndex::reader_of(std::uint64_t content, std::int64_t preferred) {
   Statement statement(connection_,
                       "SELECT model, settings, build FROM contents JOIN identities ON identities.id = identity "
@@ -383,7 +422,7 @@ void ContextIndex::forget_readings() {
 void ContextIndex::forget_readings_of(std::string_view document) {
   Statement contents(connection_,
                      "DELETE FROM contents WHERE content IN "
-                     "(SELECT content FROM conversation_documents WHERE " IS_DOCUMENT ")");
+                     "(SELECT content FROM document_contents WHERE " IS_DOCUMENT ")");
   bind_document(contents, document).run();
   Statement documents(connection_, "DELETE FROM conversation_documents WHERE " IS_DOCUMENT);
   bind_document(documents, document).run();

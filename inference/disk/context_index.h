@@ -71,16 +71,20 @@ class ContextIndex {
   Totals totals();
   std::int64_t bytes();
 
-  /// Changes with every clearing: what was copied before must not be kept after it.
+  /// Grows with every clearing that is noted: what was copied before must not be kept after it.
   std::int64_t generation();
-  void next_generation();
+  void note_clearing_of_all();
+  void note_clearing(std::string_view document);
+  Clearings clearings_since(std::int64_t generation);
   std::int64_t written_on(std::int64_t day);
   void add_written(std::int64_t day, std::int64_t bytes);
 
   std::optional<Forgotten> forgotten(const ChainKey& key);
+  void note_not_kept(const ChainKey& key) { forget(key, Forgotten::evicted); }
   void remember_reading(std::int64_t identity, const std::string& conversation, std::span<const ReadPart> documents,
                         std::span<const std::uint64_t> contents);
   std::vector<ReadPart> last_reading(const std::string& conversation);
+  std::vector<std::int64_t> places_of(const std::string& document);
   std::optional<ReadingIdentity> reader_of(std::uint64_t content, std::int64_t preferred);
   void forget_readings();
   void forget_readings_of(std::string_view document);
@@ -88,6 +92,7 @@ class ContextIndex {
   void empty_log();
 
  private:
+  void note_clearing_number(std::int64_t number);
   void forget(const ChainKey& key, Forgotten reason);
   Connection connection_;
 };

@@ -42,6 +42,7 @@ VerifyReport verify_context_folder(const std::filesystem::path& folder, FileSyst
     std::set<std::string> known;
     const std::filesystem::path path = folder / "index.sqlite";
     const auto entries = files.list(folder / "extents");
+    if (entries.empty() && files.list(folder).empty()) return report;  // nothing was ever kept
     std::vector<ExtentRow> rows;
     {
       ContextIndex index(files.database(path), path.string(), Connection::Mode::look_only);
@@ -54,12 +55,24 @@ VerifyReport verify_context_folder(const std::filesystem::path& folder, FileSyst
       try {
         wrong = check_file(*files.open(folder / "extents" / row.file), row, report.other_versions, report.bytes);
       } catch (const FileError& error) {
+        if (error.what_failed() == FileError::Kind::forbidden || error.what_failed() == FileError::Kind::other) throw;
         wrong = error.what();
+      } catch (const std::bad_alloc&) {
+        wrong = "it is too large for this machine's memory";
       }
       if (!wrong.empty()) report.damaged.push_back(row.file + ": " + wrong);
     }
-    for (const auto& entry : entries)
-      if (!known.contains(entry.name)) ++report.orphans;
+    for (const auto& entry : entries) {
+      if (known.contains(entry.name)) continue;
+      try {
+        const auto file = files.open(folder / "extents" / entry.name);
+        const bool is_ours =
+            entry.bytes < file_block || read_extent_header(*file).result != ReadHeader::Result::other_version;
+        ++(is_ours ? report.orphans : report.other_versions);
+      } catch (const FileError&) {
+        ++report.orphans;
+      }
+    }
   } catch (const std::exception& error) {
     report.problem = error.what();
   }

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "inference/disk/clearings.h"
 #include "inference/disk/extent.h"
 #include "inference/kv_pages.h"
 #include "inference/types.h"
@@ -59,9 +60,9 @@ class ExtentStore {
   /// [path.front().begin, path.back().end) id by id first; null if it is not what it should be.
   virtual std::unique_ptr<ContextRestore> restore(std::span<const StoredExtent> path, std::span<const TokenId> tokens,
                                                   const RestoreTarget& target) = 0;
-  /// Whether another process has cleared something since the last call. What was read before it is not kept: extents
+  /// What was cleared since the last call, here or by another process. What was read before that is not kept: extents
   /// that are saved are of the time of this call.
-  virtual bool was_cleared() = 0;
+  virtual Clearings new_clearings() = 0;
   virtual std::optional<Forgotten> forgotten(const ChainKey& key) = 0;
 };
 

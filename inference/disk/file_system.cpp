@@ -52,11 +52,11 @@ constexpr std::size_t most_pieces = 512;  // of one preadv; the system allows 1,
 class PosixFile : public OpenFile {
  public:
   PosixFile(std::filesystem::path path, int flags) : path_(std::move(path)) {
-    descriptor_ = ::open(path_.c_str(), flags | O_DIRECT | O_CLOEXEC, 0600);
+    descriptor_ = ::open(path_.c_str(), flags | O_DIRECT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (descriptor_ < 0 && errno == EINVAL) {
       // O_EXCL may have made the file before O_DIRECT was refused.
       direct_ = false;
-      descriptor_ = ::open(path_.c_str(), (flags & ~O_EXCL) | O_CLOEXEC, 0600);
+      descriptor_ = ::open(path_.c_str(), (flags & ~O_EXCL) | O_CLOEXEC | O_NOFOLLOW, 0600);
     }
     if (descriptor_ < 0) fail(path_, "opening", errno);
   }
@@ -150,7 +150,12 @@ class PosixFiles : public FileSystem {
     }
   }
   std::unique_ptr<OpenFile> open(const std::filesystem::path& file) override {
-    return std::make_unique<PosixFile>(file, O_RDWR);
+    try {
+      return std::make_unique<PosixFile>(file, O_RDWR);
+    } catch (const FileError& error) {  // it may still be read
+      if (error.what_failed() != FileError::Kind::forbidden) throw;
+      return std::make_unique<PosixFile>(file, O_RDONLY);
+    }
   }
   std::unique_ptr<OpenFile> lock(const std::filesystem::path& file) override {
     auto locked = std::make_unique<PosixFile>(file, O_RDWR | O_CREAT);
@@ -189,6 +194,9 @@ class PosixFiles : public FileSystem {
   std::vector<Entry> list(const std::filesystem::path& folder) override {
     std::vector<Entry> entries;
     std::error_code error;
+    // Files are deleted by these lists: not those of a folder that somebody put in the place of ours.
+    if (std::filesystem::is_symlink(folder, error)) fail(folder, "listing a link", ENOTDIR);
+    error.clear();
     for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
       std::error_code gone;
       if (!at->is_regular_file(gone) || at->is_symlink(gone)) continue;

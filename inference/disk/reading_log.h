@@ -37,6 +37,8 @@ class ReadingLog {
                                 std::span<const std::uint64_t> contents) = 0;
   /// The documents of the conversation's last reading.
   virtual std::vector<ReadPart> last_reading(const std::string& conversation) = 0;
+  /// Where among the documents of some conversation this one has stood.
+  virtual std::vector<std::int64_t> places_of(const std::string& document) = 0;
   /// The identity under which this content was read: the present one if it was, else the latest other one.
   virtual std::optional<ReadingIdentity> reader_of(std::uint64_t content) = 0;
 };

@@ -184,14 +184,26 @@ TEST(Library, KnowsWhatLayAtAPathBefore) {
     shelf.library.add(version, "");
   }
   using Fingerprints = std::vector<std::string>;
-  EXPECT_EQ(shelf.library.former_contents("/nowhere/a.txt"), (Fingerprints{"v1", "v2"}));
+  const auto meant = [&](const std::string& named) { return shelf.library.fingerprints_of(named, "/here/" + named); };
+  EXPECT_EQ(meant("/nowhere/a.txt"), (Fingerprints{"v1", "v2", "v3"}));
+  EXPECT_EQ(meant("a.txt"), (Fingerprints{"v1", "v2", "v3"}));
+  EXPECT_EQ(meant("/nowhere"), Fingerprints{});
+  EXPECT_EQ(shelf.library.fingerprints_of("nowhere", "/nowhere"), (Fingerprints{"v1", "v2", "v3"})) << "a folder";
+  version.path = "/elsewhere/copy.txt";
+  version.name = "copy.txt";
+  shelf.library.add(version, "papers");
+  EXPECT_EQ(meant("/nowhere/a.txt"), (Fingerprints{"v1", "v2", "v3"})) << "the copy was added last";
+  EXPECT_EQ(meant("papers"), Fingerprints{"v3"});
+  EXPECT_EQ(meant("papers/copy.txt"), Fingerprints{"v3"});
+  EXPECT_EQ(meant("v3"), Fingerprints{"v3"});
+  EXPECT_EQ(meant("nothing"), Fingerprints{});
+  version = document("v3", "a.txt", {"one"});
   EXPECT_EQ(shelf.library.former_versions("v3"), (Fingerprints{"v1", "v2"}));
   SessionStore sessions(shelf.database);
   sessions.set_documents(sessions.create("s"), {"v3"});
   version.fingerprint = "v1";  // as it was
   shelf.library.add(version, "");
-  EXPECT_EQ(shelf.library.former_contents("/nowhere/a.txt"), (Fingerprints{"v2", "v3"}));
-  EXPECT_EQ(shelf.library.former_versions("v1"), Fingerprints{"v2"}) << "a session rests on v3";
+  EXPECT_EQ(shelf.library.former_versions("v1"), Fingerprints{"v2"}) << "v3 lies elsewhere, and a session rests on it";
   shelf.library.remove("v1");
   EXPECT_EQ(shelf.count("former_contents"), 0);
 }

@@ -366,7 +366,7 @@ TEST_P(ContextStoreTest, WhatAnotherProcessClearedIsForgottenInMemoryToo) {
   disk.is_cleared = true;
   Sequence sequence(pool, toy_state(hybrid()));
   EXPECT_EQ(store.resume(chain, sequence).position, 600) << "a request that runs goes on";
-  store.forget_what_others_cleared();
+  store.forget_what_was_cleared();
   EXPECT_EQ(store.resume(chain, sequence).position, 0);
   EXPECT_EQ(store.stats().segments, 0);
 }

@@ -93,7 +93,7 @@ class ToyDisk final : public ExtentStore {
     }
     return std::make_unique<Restored>(sound);
   }
-  bool was_cleared() override { return std::exchange(is_cleared, false); }
+  Clearings new_clearings() override { return {std::exchange(is_cleared, false), {}}; }
   std::optional<Forgotten> forgotten(const ChainKey& key) override {
     const auto found = gone_.find(key);
     return found == gone_.end() ? std::nullopt : std::optional(found->second);

@@ -219,6 +219,46 @@ TEST_F(RealFolderTest, ADamagedIndexIsSetAsideAndMadeAgain) {
   }
 }
 
+TEST_F(RealFolderTest, AnIndexWhoseDamageShowsOnlyInUseIsMadeAgain) {
+  {
+    auto disk = open();
+    samples::save(*disk, memory, chain);
+  }
+  {
+    std::fstream file(place / "index.sqlite", std::ios::in | std::ios::out | std::ios::binary);
+    std::string bytes((std::istreambuf_iterator<char>(file)), {});
+    const std::size_t at = bytes.find("reason INTEGER");
+    ASSERT_NE(at, std::string::npos);
+    file.clear();
+    file.seekp(static_cast<std::streamoff>(at));
+    file << "reasom";
+  }
+  auto disk = open();
+  for (int round = 0; round < 2; ++round) {  // the first may find it out
+    disk->forgotten(chain.extents()[0].key);
+    disk->clear_document("nothing");
+  }
+  EXPECT_TRUE(disk->clear_document("nothing").has_value());
+  EXPECT_EQ(disk->stats().problem, "");
+  EXPECT_EQ(samples::read_back(*disk, memory, chain).position, 773);
+}
+
+TEST_F(RealFolderTest, AFolderBehindALinkIsNotTouched) {
+  std::filesystem::create_directories(place);
+  const std::filesystem::path victim = place.parent_path() / "victim";
+  std::filesystem::create_directories(victim);
+  std::ofstream(victim / "thesis.doc") << "mine";
+  std::filesystem::create_symlink(victim, place / "quarantine");
+  std::filesystem::create_symlink(victim, place / "extents");
+  auto disk = open();
+  samples::save(*disk, memory, chain);
+  disk->flush();
+  disk->clear();
+  EXPECT_TRUE(std::filesystem::exists(victim / "thesis.doc"));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(victim), std::filesystem::directory_iterator()), 1);
+  EXPECT_NE(disk->stats().problem, "");
+}
+
 TEST_F(RealFolderTest, AnOlderCopyOfTheIndexIsNoDanger) {
   const Chain second(samples::identity(), {segment("system", 40, 1), segment("paper", 500, 8)});
   const Chain third(samples::identity(), {segment("system", 40, 1), segment("letter", 90, 7)});
@@ -376,7 +416,7 @@ TEST_F(RealFolderTest, ClearingAndVerifyingNeedNoModel) {
   EXPECT_GT(ContextFolder(place, files).clear().value_or(0), 0);
   EXPECT_EQ(context_folder_stats(place, files).extents, 0);
   EXPECT_TRUE(kept_files().empty());
-  EXPECT_NE(verify_context_folder(place / "nowhere", files).problem, "");
+  EXPECT_EQ(verify_context_folder(place / "nowhere", files).problem, "");
   EXPECT_FALSE(std::filesystem::exists(place / "nowhere"));
 }
 
@@ -590,11 +630,39 @@ TEST_F(ContextDiskTest, WhatWasSavedBeforeAClearingIsNotKeptAfterIt) {
   row.file = "x.extent";
   row.row_bytes = 4096;
   row.file_bytes = 8192;
+  const auto commit = [&](std::int64_t since) {
+    return folder.commit(samples::identity(), chain.root(), row, since, large);
+  };
+  folder.clear_document(row.extent.parts[0].id);
+  EXPECT_EQ(commit(*generation), ContextFolder::Committed::unwanted);
+  const std::int64_t later = *folder.generation();
   folder.clear_document("somebody else's");
-  EXPECT_EQ(folder.commit(samples::identity(), chain.root(), row, *generation, large),
-            ContextFolder::Committed::unwanted);
-  EXPECT_EQ(folder.commit(samples::identity(), chain.root(), row, *folder.generation(), large),
-            ContextFolder::Committed::kept);
+  EXPECT_EQ(commit(later), ContextFolder::Committed::kept) << "it is no business of this one";
+  folder.clear();
+  EXPECT_EQ(commit(later), ContextFolder::Committed::unwanted);
+  EXPECT_EQ(commit(1), ContextFolder::Committed::unwanted) << "of another index";
+  EXPECT_EQ(commit(*folder.generation()), ContextFolder::Committed::kept);
+}
+
+TEST_F(ContextDiskTest, ClearingsReachDocumentsAndPassagesOfThem) {
+  const Clearings clearings{false, {document_hash("paper"), document_hash("letter#2")}};
+  EXPECT_TRUE(clearings.reaches("paper"));
+  EXPECT_TRUE(clearings.reaches("paper#7"));
+  EXPECT_TRUE(clearings.reaches("letter#2"));
+  for (const char* other : {"letter", "letter#3", "papers", ""}) EXPECT_FALSE(clearings.reaches(other)) << other;
+}
+
+TEST_F(ContextDiskTest, NewClearingsAreToldOnce) {
+  auto disk = open();
+  EXPECT_TRUE(disk->new_clearings().empty());
+  ContextFolder folder("/kept", files);
+  folder.clear_document("paper");
+  const Clearings clearings = disk->new_clearings();
+  EXPECT_FALSE(clearings.everything);
+  EXPECT_TRUE(clearings.reaches("paper"));
+  EXPECT_TRUE(disk->new_clearings().empty());
+  folder.clear();
+  EXPECT_TRUE(disk->new_clearings().everything);
 }
 
 TEST_F(ContextDiskTest, WhatLostItsParentMeanwhileIsNotKept) {

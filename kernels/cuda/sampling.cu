@@ -131,7 +131,7 @@ __device__ inline bool is_last(std::int32_t* ticket, int count, int& told) {
   __syncthreads();
   if (threadIdx.x == 0) {
     told = gpu::atomic_add_acquire_release(ticket, 1) == count - 1;
-    if (told) *ticket = 0;
+    if (told) gpu::store_release(ticket, 0);
   }
   __syncthreads();
   return told != 0;

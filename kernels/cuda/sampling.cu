@@ -203,8 +203,7 @@ __global__ void __launch_bounds__(block_threads, 1) sample_rows(Arguments a) {
   if (!is_last(&a.tickets[row], static_cast<int>(gridDim.x), told[0])) return;
   const std::int32_t choice = choose(a, row, sampler, drafts, Shared{list, pieces, parts, words});
   if (!a.is_one_sequence) {
-    __syncthreads();  // every thread has read the sampler
-    if (threadIdx.x != 0) return;
+    if (threadIdx.x != 0) return;  // what is written now all have read, before a barrier in choose()
     append(sampler, recent, a.ring, &choice, choice < 0 ? 0 : 1);
     if (choice < 0) sampler.failed = 1;
     a.chosen[row] = max(choice, 0);

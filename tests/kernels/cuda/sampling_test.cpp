@@ -413,12 +413,18 @@ TEST_F(CudaSampling, AcceptsTheDraftsThatTheHostWouldChoose) {
   }
 }
 
+TEST_F(CudaSampling, TheWindowMayEndAmongTheDrafts) {
+  for (const int window : {1, 2, 3, 4})
+    for (const float temperature : {0.0f, 1.0f})
+      expect_verified(queue(), 8, 6, penalized(with(temperature, 0, 1, 0), 1.5f, 0.5f, 1, window), {5, 5, 4}, false);
+}
+
 TEST_F(CudaSamplingSmall, ARowThatIsNotFiniteCountsWhereTheDraftsReachIt) {
   const std::int64_t vocabulary = 40;
   std::vector<float> logits = Random(11).normals(3 * vocabulary);
   for (std::int64_t row = 0; row < 2; ++row) logits[static_cast<std::size_t>(row * vocabulary + 6 + row)] = 50;
   logits[2 * vocabulary + 5] = std::nanf("");
-  for (const Ids& drafts : {Ids{6, 9}, Ids{6, 7}}) {
+  for (const Ids& drafts : {Ids{6, 9}, Ids{6, 7}}) {  // the third row is reached by the second
     const Sequences sequence(queue(), {with(1, 0, 0.9f, 0, 5)}, {1, 2}, 8);
     const OnDevice<float> work(queue(), logits);
     const OnDevice<std::int32_t> device_drafts(queue(), drafts);
@@ -436,6 +442,20 @@ TEST_F(CudaSamplingSmall, ARowThatIsNotFiniteCountsWhereTheDraftsReachIt) {
     EXPECT_EQ(sequence.last(0, 4), (Ids{1, 2, 6, 7}));
     EXPECT_EQ(chosen.raw(), (Ids{6, 7, 0}));
   }
+}
+
+TEST_F(CudaSamplingSmall, ARowThatIsNotFiniteIsNoDraft) {
+  std::vector<float> logits(2 * 40, 0.0f);
+  logits[3] = std::nanf("");
+  const Sequences sequence(queue(), {{}}, {1, 2}, 8);
+  const OnDevice<float> work(queue(), logits);
+  const OnDevice<std::int32_t> drafts(queue(), {-1});
+  const GuardedOnDevice<std::int32_t> chosen(queue(), 2), accepted(queue(), 1), next(queue(), 1);
+  verify_drafts(queue(), work.tensor({2, 40}), 40, drafts.tensor({1}), sequence.sampler_tensor(),
+                sequence.ring_tensor(), chosen.tensor({2}), accepted.tensor({1}), next.tensor({1}));
+  EXPECT_EQ(accepted.raw()[0], 0);
+  EXPECT_EQ(sequence.states()[0].failed, 1);
+  EXPECT_EQ(sequence.states()[0].tokens, 2);
 }
 
 TEST_F(CudaSamplingSmall, LeavesTheTicketsAtZero) {

@@ -131,7 +131,7 @@ __device__ inline bool is_last(std::int32_t* ticket, int count, int& told) {
   __syncthreads();
   if (threadIdx.x == 0) {
     told = gpu::atomic_add_acquire_release(ticket, 1) == count - 1;
-    if (told) *ticket = 0;
+    if (told) gpu::store_release(ticket, 0);
   }
   __syncthreads();
   return told != 0;
@@ -203,8 +203,7 @@ __global__ void __launch_bounds__(block_threads, 1) sample_rows(Arguments a) {
   if (!is_last(&a.tickets[row], static_cast<int>(gridDim.x), told[0])) return;
   const std::int32_t choice = choose(a, row, sampler, drafts, Shared{list, pieces, parts, words});
   if (!a.is_one_sequence) {
-    __syncthreads();  // every thread has read the sampler
-    if (threadIdx.x != 0) return;
+    if (threadIdx.x != 0) return;  // what is written now all have read, before a barrier in choose()
     append(sampler, recent, a.ring, &choice, choice < 0 ? 0 : 1);
     if (choice < 0) sampler.failed = 1;
     a.chosen[row] = max(choice, 0);

@@ -3,6 +3,7 @@
 set(LECTERN_CUDA_OPERATIONS
   embed_rows
   matmul
+  matmul_cublas
   matvec
   rms_norm
 )
@@ -10,5 +11,6 @@ set(LECTERN_CUDA_OPERATIONS
 set(LECTERN_CUDA_HOST_SOURCES
   check.cpp
   device_buffer.cpp
+  product.cpp
   queue.cpp
 )

@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(block_threads, 1) matmul_tiles(Activations x, 
   const std::int64_t first_token = static_cast<std::int64_t>(blockIdx.x) * TOKENS;
   const int steps_of_phase = (x.columns + step_columns - 1) / step_columns, steps = phases * steps_of_phase;
 
-  // Rows of x and w past the last one repeat it (x: zeros); nobody keeps what becomes of them.
+  // Rows of x and w past the last one repeat one that exists; nobody keeps what becomes of them.
   const auto copy_x = [&](int number) {
     const Step step(number, steps_of_phase);
     const gpu::bf16* from = step.phase == 2 ? x.low : x.high;
@@ -147,9 +147,8 @@ __global__ void __launch_bounds__(block_threads, 1) matmul_tiles(Activations x, 
 #pragma unroll
     for (int i = thread; i < TOKENS * 8; i += block_threads) {
       const int row = i / 8, chunk = i % 8;
-      const std::int64_t token = first_token + row;
-      const std::int64_t at = (token < x.tokens ? token : 0) * x.stride + step.column + 8 * chunk;
-      gpu::cp_async16_zfill(chunk_at(tile, row, chunk), from + at, token < x.tokens ? 16 : 0);
+      const std::int64_t token = first_token + row < x.tokens ? first_token + row : 0;
+      gpu::cp_async16(chunk_at(tile, row, chunk), from + token * x.stride + step.column + 8 * chunk);
     }
   };
   const int held_row = thread / 2;

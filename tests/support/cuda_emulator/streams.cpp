@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 
 #include "device_memory.h"
 #include "settings.h"
@@ -21,6 +22,12 @@ void Runtime::set_fault(cudaError_t error, std::string report) {
   fault_ = error;
   report_ = std::move(report);
   for (auto& stream : streams_) stream->work.clear();
+}
+
+cudaError_t Runtime::refuse(cudaError_t error, std::string why) {
+  std::fprintf(stderr, "cuda emulator: %s\n", why.c_str());
+  report_ = std::move(why);
+  return remember(error);
 }
 
 void Runtime::clear() {

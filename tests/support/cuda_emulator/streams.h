@@ -45,7 +45,8 @@ class Runtime {
   cudaError_t fault() const { return fault_; }
   const std::string& report() const { return report_; }
   void set_fault(cudaError_t error, std::string report);
-  void note(std::string report) { report_ = std::move(report); }
+  /// A call that the driver would refuse: says why, and returns `error`.
+  cudaError_t refuse(cudaError_t error, std::string why);
   void clear();
   cudaError_t remember(cudaError_t error) {
     if (error != cudaSuccess) last_error_ = error;

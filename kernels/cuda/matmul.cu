@@ -39,7 +39,7 @@ struct DeviceProduct {
   int first_tile;  // tiles of rows of all products are counted through
 };
 struct ProductList {
-  DeviceProduct products[matmul_products];
+  DeviceProduct products[products_at_once];
   int count;
 };
 /// x as bf16 [tokens, stride], zeros from column K on; low: null if there is none.
@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(block_threads, 1) matmul_tiles(Activations x, 
   const std::int64_t first_token = static_cast<std::int64_t>(blockIdx.x) * TOKENS;
   const int steps_of_phase = (x.columns + step_columns - 1) / step_columns, steps = phases * steps_of_phase;
 
-  // Rows of x and w past the last one repeat it (x: zeros); nobody keeps what becomes of them.
+  // Rows of x and w past the last one repeat one that exists; nobody keeps what becomes of them.
   const auto copy_x = [&](int number) {
     const Step step(number, steps_of_phase);
     const gpu::bf16* from = step.phase == 2 ? x.low : x.high;
@@ -147,9 +147,8 @@ __global__ void __launch_bounds__(block_threads, 1) matmul_tiles(Activations x, 
 #pragma unroll
     for (int i = thread; i < TOKENS * 8; i += block_threads) {
       const int row = i / 8, chunk = i % 8;
-      const std::int64_t token = first_token + row;
-      const std::int64_t at = (token < x.tokens ? token : 0) * x.stride + step.column + 8 * chunk;
-      gpu::cp_async16_zfill(chunk_at(tile, row, chunk), from + at, token < x.tokens ? 16 : 0);
+      const std::int64_t token = first_token + row < x.tokens ? first_token + row : 0;
+      gpu::cp_async16(chunk_at(tile, row, chunk), from + token * x.stride + step.column + 8 * chunk);
     }
   };
   const int held_row = thread / 2;
@@ -246,10 +245,6 @@ __global__ void __launch_bounds__(block_threads)
   store(low);
 }
 
-bool is_aligned(const std::byte* address, std::uintptr_t bytes = 16) {
-  return reinterpret_cast<std::uintptr_t>(address) % bytes == 0;
-}
-
 std::int64_t padded(std::int64_t columns) {
   return (columns + step_columns - 1) / step_columns * step_columns;
 }
@@ -282,25 +277,12 @@ void launch_tiles(Queue& queue, const Activations& x, int phases, const ProductL
 }  // namespace
 
 void matmul(Queue& queue, ConstTensor x, std::span<const Product> products) {
-  require((x.type == DType::f32 || x.type == DType::bf16) && x.rank == 2 && is_aligned(x.data) && x.dim(1) >= 1 &&
-              x.dim(1) <= 1 << 20 && x.dim(0) < std::int64_t{1} << 31,
-          "matmul", {{"x", x}}, "expected x [T, K] F32 or BF16, K from 1 to 2^20, aligned to 16 bytes");
-  require(products.size() <= matmul_products, "matmul", {{"x", x}}, "at most 8 products at once");
+  require_products("matmul", x, products);
+  require((x.type == DType::f32 || x.type == DType::bf16) && x.dim(0) < std::int64_t{1} << 31, "matmul", {{"x", x}},
+          "expected x F32 or BF16");
   const std::int64_t tokens = x.dim(0), columns = x.dim(1);
   bool needs_low = false;
-  for (const Product& product : products) {
-    const ConstTensor &w = product.w, &residual = product.residual;
-    require(
-        w.rank == 2 && w.type != DType::i32 && !w.packed && w.dim(1) == columns &&
-            columns % block_values(w.type) == 0 && w.dim(0) <= 1 << 19 && is_aligned(w.data) &&
-            is_f32(product.out, 2) && product.out.dim(0) == tokens && product.out.dim(1) == w.dim(0) &&
-            is_aligned(product.out.data, 8) &&
-            (!residual || (is_f32(residual, 2) && same_shape(residual, product.out))),
-        "matmul", {{"x", x}, {"w", w}, {"out", product.out}, {"residual", residual}},
-        "expected w [N, K] in whole blocks, not packed, aligned to 16 bytes, out [T, N] F32, residual [T, N] F32 or "
-        "none");
-    needs_low |= has_low_part(w.type);
-  }
+  for (const Product& product : products) needs_low |= has_low_part(product.w.type);
   if (tokens == 0 || products.empty()) return;
 
   const bool is_bf16 = x.type == DType::bf16;

@@ -8,11 +8,8 @@
 
 namespace lectern::kernels::cuda {
 
-/// Products of x that matmul takes at most.
-inline constexpr std::size_t matmul_products = 8;
-
-/// x [T, K] f32 or bf16, aligned to 16 bytes, K at most 2^20, T below 2^31 (0: nothing is done). Outputs may not alias
-/// x, weights or each other (an output may be its own residual).
+/// x [T, K] f32 or bf16, aligned to 16 bytes, T below 2^31 (0: nothing is done); up to 8 products of it (product.h).
+/// Outputs may not alias x, weights or each other (an output may be its own residual).
 ///
 /// x and quantized weights are rounded to bf16 (nearest, ties to even) and multiplied on tensor cores, sums in f32.
 /// f32 and f16 weights (routers) keep about 16 bits: each factor is split into bf16 `high` and what that leaves over,

@@ -41,7 +41,7 @@ struct DeviceProduct {
   DType type;
 };
 struct ProductList {
-  DeviceProduct products[matvec_products];
+  DeviceProduct products[products_at_once];
   int count, tiles;
   bool has_quantized;
 };
@@ -199,10 +199,6 @@ __global__ void __launch_bounds__(block_threads)
   round_rows<warps>(x + row * columns, columns, 1, columns, rounded + row * q8_row_bytes(columns), part_sums);
 }
 
-bool is_aligned(const std::byte* address) {
-  return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
-}
-
 /// Lanes that share a row: half of them at least have something to do.
 int lanes_of_row(DType type, std::int64_t columns) {
   std::int64_t steps = columns / 32;
@@ -216,24 +212,14 @@ int lanes_of_row(DType type, std::int64_t columns) {
 }  // namespace
 
 void matvec(Queue& queue, ConstTensor x, std::span<const Product> products) {
-  require(is_f32(x, 2) && x.dim(0) <= matvec_tokens && is_aligned(x.data) && x.dim(1) >= 1 && x.dim(1) <= 1 << 20,
-          "matvec", {{"x", x}}, "expected x [T, K] F32 with at most 8 rows of 1 to 2^20 values, aligned to 16 bytes");
-  require(products.size() <= matvec_products, "matvec", {{"x", x}}, "at most 8 products at once");
+  require_products("matvec", x, products);
+  require(is_f32(x, 2) && x.dim(0) <= matvec_tokens, "matvec", {{"x", x}}, "expected x F32 with at most 8 rows");
   const std::int64_t tokens = x.dim(0), columns = x.dim(1);
   ProductList list = {};
   std::int64_t all_rows = 0;
   for (const Product& product : products) {
-    const ConstTensor &w = product.w, &residual = product.residual;
-    require(
-        w.rank == 2 && w.type != DType::i32 && !w.packed && w.dim(1) == columns &&
-            columns % block_values(w.type) == 0 && w.dim(0) <= 1 << 24 && is_aligned(w.data) &&
-            is_f32(product.out, 2) && product.out.dim(0) == tokens && product.out.dim(1) == w.dim(0) &&
-            (!residual || (is_f32(residual, 2) && same_shape(residual, product.out))),
-        "matvec", {{"x", x}, {"w", w}, {"out", product.out}, {"residual", residual}},
-        "expected w [N, K] in whole blocks, not packed, aligned to 16 bytes, out [T, N] F32, residual [T, N] F32 or "
-        "none");
-    all_rows += w.dim(0);
-    list.has_quantized |= is_quantized(w.type);
+    all_rows += product.w.dim(0);
+    list.has_quantized |= is_quantized(product.w.type);
   }
   if (tokens == 0 || all_rows == 0) return;
 

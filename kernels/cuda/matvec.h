@@ -8,13 +8,12 @@
 
 namespace lectern::kernels::cuda {
 
-/// Rows of x, and products of it, that matvec takes at most.
+/// Rows of x that matvec takes at most.
 inline constexpr std::int64_t matvec_tokens = 8;
-inline constexpr std::size_t matvec_products = 8;
 
-/// x [T, K] f32, aligned to 16 bytes, T in [0, 8] (0: nothing is done); K at most 2^20. Up to 8 products of x, whatever
-/// the types of their weights, in one launch; every weight is read once. Outputs may not alias x, weights or each other
-/// (an output may be its own residual).
+/// x [T, K] f32, aligned to 16 bytes, T in [0, 8] (0: nothing is done); and up to 8 products of it (product.h),
+/// whatever the types of their weights, in one launch; every weight is read once. Outputs may not alias x, weights or
+/// each other (an output may be its own residual).
 ///
 /// With f32, f16 and bf16 weights: products and sums in f32. With quantized weights x is rounded to 8 bits in blocks of
 /// 32 values, to 15 where a block stands out and for Q8_0 (activations_q8.cuh, as the CPU does), products within 16

@@ -4,6 +4,7 @@ set(LECTERN_CUDA_OPERATIONS
   elementwise
   embed_rows
   matmul
+  matmul_cublas
   matvec
   rms_norm
   sampling
@@ -12,5 +13,6 @@ set(LECTERN_CUDA_OPERATIONS
 set(LECTERN_CUDA_HOST_SOURCES
   check.cpp
   device_buffer.cpp
+  product.cpp
   queue.cpp
 )

@@ -2,6 +2,12 @@
 # library, the emulated one and their tests are all built from this list.
 set(LECTERN_CUDA_OPERATIONS
   rms_norm
+  causal_conv1d
+  delta_gates
+  delta_inputs
+  delta_step
+  delta_chunks
+  delta_rule
 )
 # Plain C++ beside them.
 set(LECTERN_CUDA_HOST_SOURCES

@@ -177,19 +177,25 @@ __global__ void __launch_bounds__(block_threads)
 
     // Sᵀ Kᵀ and Sᵀ Qᵀ over this warp's key dimensions: 16 columns by 64 tokens each.
     float recalled[8][4] = {}, answered[8][4] = {};
-#pragma unroll
-    for (int step = 0; step < 4; ++step) {
-      std::uint32_t high[4], low[4], key_rows[4][4], query_rows[4][4];
+    // Fragments are loaded a step ahead: there is no other warp to compute while this one waits.
+    std::uint32_t key_rows[2][4][4], query_rows[2][4][4];
+    const auto load_step = [&](int step) {
 #pragma unroll
       for (int block = 0; block < 4; ++block) {
-        load_right_by_dimension(key_rows[block], keys, 16 * block, 8 * half + 2 * step);
-        load_right_by_dimension(query_rows[block], shared.queries, 16 * block, 8 * half + 2 * step);
+        load_right_by_dimension(key_rows[step % 2][block], keys, 16 * block, 8 * half + 2 * step);
+        load_right_by_dimension(query_rows[step % 2][block], shared.queries, 16 * block, 8 * half + 2 * step);
       }
+    };
+    load_step(0);
+#pragma unroll
+    for (int step = 0; step < 4; ++step) {
+      if (step + 1 < 4) load_step(step + 1);
+      std::uint32_t high[4], low[4];
       split_left(s[2 * step], s[2 * step + 1], high, low);
-      multiply(recalled, high, key_rows);
-      multiply(answered, high, query_rows);
-      multiply(recalled, low, key_rows);
-      multiply(answered, low, query_rows);
+      multiply(recalled, high, key_rows[step % 2]);
+      multiply(answered, high, query_rows[step % 2]);
+      multiply(recalled, low, key_rows[step % 2]);
+      multiply(answered, low, query_rows[step % 2]);
     }
     // Half 0 answers for blocks 0 and 3, half 1 for 1 and 2.
     float out[2][2][4];
@@ -261,6 +267,11 @@ __global__ void __launch_bounds__(block_threads)
           rests[own][n][i] = 0.0f;
         }
       }
+    const auto load_keys_of = [&](int block) {
+#pragma unroll
+      for (int n = 0; n < 4; ++n) load_right_by_token(key_rows[block % 2][n], keys, 16 * block, 8 * half + 2 * n);
+    };
+    load_keys_of(0);
     gpu::cp_async_wait<1>();  // this chunk's scores, the next one's keys
     __syncthreads();
     if (has_next) load_values(c + 1);
@@ -274,9 +285,8 @@ __global__ void __launch_bounds__(block_threads)
       for (int i = 0; i < 4; ++i) s[n][i] *= chunk_decay;
 #pragma unroll
     for (int block = 0; block < 4; ++block) {
-      std::uint32_t key_rows[4][4], high[4], low[4];
-#pragma unroll
-      for (int n = 0; n < 4; ++n) load_right_by_token(key_rows[n], keys, 16 * block, 8 * half + 2 * n);
+      std::uint32_t high[4], low[4];
+      if (block + 1 < 4) load_keys_of(block + 1);
       // Block 0 and 3 are those of half 0, which put them where half 1's products were.
       const int from = warp / 2 * 2 + (block == 0 || block == 3 ? 1 : 0);
       float d[2][4];
@@ -306,8 +316,8 @@ __global__ void __launch_bounds__(block_threads)
 #pragma unroll
         for (int i = 0; i < 4; ++i) d[n][i] *= to_end[16 * block + 8 * n + 2 * t + i % 2];
       split_left(d[0], d[1], high, low);
-      multiply(s, high, key_rows);
-      multiply(s, low, key_rows);
+      multiply(s, high, key_rows[block % 2]);
+      multiply(s, low, key_rows[block % 2]);
     }
 #pragma unroll
     for (int own = 0; own < 2; ++own)

@@ -85,6 +85,8 @@ TEST_F(CudaCausalConv1d, EqualsTheReferenceAndKeepsItsState) {
   expect_convolution(queue(), {8, 8192, 4}, {});
   expect_convolution(queue(), {100, 516, 4}, {1, 3, 64, 64, 100});
   expect_convolution(queue(), {65, 130, 2}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 65});  // more than one launch's
+  // Later launches still need the old state.
+  expect_convolution(queue(), {20, 7, 16}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
   expect_convolution(queue(), {64, 40, 4}, {64});
 }
 

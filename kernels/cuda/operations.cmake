@@ -7,6 +7,12 @@ set(LECTERN_CUDA_OPERATIONS
   matmul_cublas
   matvec
   rms_norm
+  causal_conv1d
+  delta_chunks
+  delta_gates
+  delta_inputs
+  delta_rule
+  delta_step
   sampling
 )
 # Plain C++ beside them.

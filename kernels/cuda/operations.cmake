@@ -2,10 +2,15 @@
 # library, the emulated one and their tests are all built from this list.
 set(LECTERN_CUDA_OPERATIONS
   rms_norm
+  rotary
+  kv_write
+  norm_rotary_write
+  attention_prefill
 )
 # Plain C++ beside them.
 set(LECTERN_CUDA_HOST_SOURCES
   check.cpp
   device_buffer.cpp
+  kv_page.cpp
   queue.cpp
 )

@@ -32,13 +32,19 @@ struct KvView {
 
   __device__ __forceinline__ void report(std::int32_t fault) const { atomicOr(faults, fault); }
 
-  /// The strip of page `page` (not negative) of a sequence; null, and a fault, if there is none.
+  /// The pool's number of page `page` (not negative) of a sequence; -1, and a fault, if there is none.
+  __device__ __forceinline__ int number(int sequence, int page) const {
+    if (page >= table_pages) return report(kv_fault_beyond_table), -1;
+    const std::int32_t found = tables[static_cast<std::int64_t>(sequence) * table_pages + page];
+    if (found < 0) return report(kv_fault_hole), -1;
+    if (found >= page_count) return report(kv_fault_beyond_pool), -1;
+    return found;
+  }
+  __device__ __forceinline__ std::byte* strip_of(int page_number) const { return strips + page_number * page_stride; }
+  /// Its strip; null, and a fault, if there is none.
   __device__ __forceinline__ std::byte* strip(int sequence, int page) const {
-    if (page >= table_pages) return report(kv_fault_beyond_table), nullptr;
-    const std::int32_t number = tables[static_cast<std::int64_t>(sequence) * table_pages + page];
-    if (number < 0) return report(kv_fault_hole), nullptr;
-    if (number >= page_count) return report(kv_fault_beyond_pool), nullptr;
-    return strips + number * page_stride;
+    const int found = number(sequence, page);
+    return found < 0 ? nullptr : strip_of(found);
   }
 
   /// Row [part][head][token] of a strip: part 0 keys, 1 values.

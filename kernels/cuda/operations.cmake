@@ -6,6 +6,7 @@ set(LECTERN_CUDA_OPERATIONS
   kv_write
   norm_rotary_write
   attention_prefill
+  attention_decode
 )
 # Plain C++ beside them.
 set(LECTERN_CUDA_HOST_SOURCES

@@ -578,10 +578,12 @@ void attention_decode(Queue& queue, ConstTensor q, const KvPages& pages, ConstTe
                   queue.stream(), in, KvView(pages));
   };
   const auto of_columns = [&]<int D, class Value>() {
-    return columns <= 8    ? launch.template operator()<D, 1, Value>()
-           : columns <= 16 ? launch.template operator()<D, 2, Value>()
-           : columns <= 32 ? launch.template operator()<D, 4, Value>()
-                           : launch.template operator()<D, 8, Value>();
+    if (columns <= 8) return launch.template operator()<D, 1, Value>();
+    if constexpr (D == 256) {  // the hot size has one for drafts of any width; others share the keys of 4 eights
+      if (columns <= 16) return launch.template operator()<D, 2, Value>();
+      if (columns > 32) return launch.template operator()<D, 8, Value>();
+    }
+    return launch.template operator()<D, 4, Value>();
   };
   const auto run = [&]<int D>() {
     check(pages.layout.kind == KvKind::bf16 ? of_columns.template operator()<D, Kv16>()

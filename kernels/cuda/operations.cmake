@@ -7,18 +7,24 @@ set(LECTERN_CUDA_OPERATIONS
   matmul_cublas
   matvec
   rms_norm
+  attention_decode
+  attention_prefill
   causal_conv1d
   delta_chunks
   delta_gates
   delta_inputs
   delta_rule
   delta_step
+  kv_write
+  norm_rotary_write
+  rotary
   sampling
 )
 # Plain C++ beside them.
 set(LECTERN_CUDA_HOST_SOURCES
   check.cpp
   device_buffer.cpp
+  kv_page.cpp
   product.cpp
   queue.cpp
 )

@@ -1,6 +1,7 @@
 # One operation a line: kernels/cuda/NAME.cu with its contract NAME.h, and tests/kernels/cuda/NAME_test.cpp. The native
 # library, the emulated one and their tests are all built from this list.
 set(LECTERN_CUDA_OPERATIONS
+  embed_rows
   moe_route
   rms_norm
 )

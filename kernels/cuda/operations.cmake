@@ -2,6 +2,7 @@
 # library, the emulated one and their tests are all built from this list.
 set(LECTERN_CUDA_OPERATIONS
   embed_rows
+  moe_experts_decode
   moe_route
   rms_norm
 )

@@ -2,8 +2,11 @@
 # library, the emulated one and their tests are all built from this list.
 set(LECTERN_CUDA_OPERATIONS
   embed_rows
+  moe_combine
   moe_experts_decode
+  moe_experts_prefill
   moe_route
+  moe_sort
   rms_norm
 )
 # Plain C++ beside them.

@@ -20,7 +20,8 @@
 //   columns are 32 cycles of 128 bytes to 16 mma), 0.23 ms of instructions that unpack (3.5 a weight): designed for 0.5
 //   ms, 250 TFLOP/s. RTX 5090: 0.62 ms of tensor cores (209.5 TFLOP/s), 0.5 ms of memory: designed for 0.9 ms, 145
 //   TFLOP/s, 70 %; NInfer's grouped kernel reaches 105 there (50 %).
-//   Registers: 128 a thread at most (two blocks); shared memory 48 KB.
+//   Registers: 128 a thread at most (two blocks); Q6_K and plain types, whose steps take more of them, have one block a
+//   multiprocessor. Shared memory 48 KB.
 //   Dropped: tiles of dequantized weights in shared memory with ldmatrix (a write and a read of 256 bytes for each 16 x
 //   8 weights, that nobody shares, and half the room for tokens).
 // hot: expert_products
@@ -89,6 +90,10 @@ struct Weights<Block> : BlockFormat<Block> {
   }
 };
 
+/// Blocks that a multiprocessor holds: what a step's weights take of a thread's registers allows one or two.
+template <class Stored>
+constexpr int blocks_of = sizeof(typename Weights<Stored>::Raw) <= 48 ? 2 : 1;
+
 struct Problem {
   const gpu::bf16* tokens;                    // rows of `columns`
   const std::int32_t* pairs;                  // null: the row of a place is that place; else pairs[place] / chosen
@@ -105,54 +110,69 @@ __device__ __forceinline__ int chunk_place(int token, int chunk) {
   return token * step_chunks + (chunk ^ (chunk & 8 ? 6 : 0) ^ (token & 1));
 }
 
-/// Copies columns `step` of the tile's tokens. Rows past the last and columns past the end are zeros.
-__device__ __forceinline__ void copy_tokens(const Problem& p, int count, int step, unsigned char* stage,
-                                            const int (&sources)[tile_tokens]) {
+/// One of the block's items: 64 tokens by its rows of weights, in shared memory, so that the long loop over columns
+/// need not keep it in registers.
+struct Item {
+  int expert, first_row, first_place, count;
+  int sources[tile_tokens];  // rows of p.tokens
+};
+
+/// Copies columns `step` of the item's tokens. Rows past the last and columns past the end are zeros.
+__device__ __forceinline__ void copy_tokens(const Problem& p, const Item& item, int step, unsigned char* stage) {
 #pragma unroll
   for (int i = 0; i < tile_tokens * step_chunks / block_threads; ++i) {
-    const int item = static_cast<int>(threadIdx.x) + i * block_threads;
-    const int token = item / step_chunks, chunk = item % step_chunks, column = step * step_columns + chunk * 8;
-    const bool exists = token < count && column < p.columns;
+    const int place = static_cast<int>(threadIdx.x) + i * block_threads;
+    const int token = place / step_chunks, chunk = place % step_chunks, column = step * step_columns + chunk * 8;
+    const bool exists = token < item.count && column < p.columns;
     const gpu::bf16* from = p.tokens;
-    if (exists) from += static_cast<std::int64_t>(sources[token]) * p.columns + column;
+    if (exists) from += static_cast<std::int64_t>(item.sources[token]) * p.columns + column;
     gpu::cp_async16_zfill(stage + 16 * chunk_place(token, chunk), from, exists ? 16 : 0);
+  }
+}
+
+/// Item `index`: an expert's are rows of weights by tiles of tokens, these innermost. The first tile_tokens threads.
+template <int BLOCK_ROWS>
+__device__ __forceinline__ void find_item(const Problem& p, int index, Item& item) {
+  const int thread = static_cast<int>(threadIdx.x), row_blocks = (p.rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+  const int expert = p.tile_experts[index / row_blocks], first_tile = p.tile_offsets[expert];
+  const int tiles = p.tile_offsets[expert + 1] - first_tile, in_expert = index - first_tile * row_blocks;
+  const int first_place = p.offsets[expert] + in_expert % tiles * tile_tokens;
+  const int count = min(p.offsets[expert + 1] - first_place, tile_tokens), place = first_place + thread;
+  int source = 0;
+  if (thread < count) source = p.pairs != nullptr ? p.pairs[place] / p.chosen : place;
+  item.sources[thread] = source;
+  if (thread == 0) {
+    item.expert = expert;
+    item.first_row = in_expert / tiles * BLOCK_ROWS;
+    item.first_place = first_place;
+    item.count = count;
   }
 }
 
 /// GATED: out = silu(first row . token) * (second row . token), a warp takes 8 rows of each; else out = row . token, a
 /// warp takes 16 rows.
 template <class Stored, bool GATED>
-__global__ void __launch_bounds__(block_threads, 2) expert_products(const Problem p) {
+__global__ void __launch_bounds__(block_threads, blocks_of<Stored>) expert_products(const Problem p) {
   using Format = Weights<Stored>;
   DYN_SHARED(shared);
-  SHARED_ARRAY(int, sources, [tile_tokens]);
+  SHARED_ARRAY(Item, items, [1]);
+  Item& item = items[0];
   constexpr int block_rows = GATED ? 8 * warps : 16 * warps;
   const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   const int group = lane / 4, quarter = lane % 4;
-  const int row_blocks = (p.rows + block_rows - 1) / block_rows;
   const int steps = (p.columns + step_columns - 1) / step_columns, parts = p.columns / 32;
   gpu::wait_for_previous_grid();
   gpu::allow_next_grid();
 
-  const std::int64_t items = static_cast<std::int64_t>(p.tile_offsets[p.experts]) * row_blocks;
-  for (std::int64_t item = blockIdx.x; item < items; item += gridDim.x) {
-    // An expert's items are rows of weights by tiles of tokens, these innermost.
-    const int expert = p.tile_experts[item / row_blocks], first_tile = p.tile_offsets[expert];
-    const int tiles = p.tile_offsets[expert + 1] - first_tile;
-    const auto in_expert = static_cast<int>(item - static_cast<std::int64_t>(first_tile) * row_blocks);
-    const int first_row = in_expert / tiles * block_rows;
-    const int first_place = p.offsets[expert] + in_expert % tiles * tile_tokens;
-    const int count = min(p.offsets[expert + 1] - first_place, tile_tokens);
-    if (threadIdx.x < tile_tokens) {
-      const int place = first_place + static_cast<int>(threadIdx.x);
-      int source = 0;
-      if (static_cast<int>(threadIdx.x) < count) source = p.pairs != nullptr ? p.pairs[place] / p.chosen : place;
-      sources[threadIdx.x] = source;
-    }
+  const int row_blocks = (p.rows + block_rows - 1) / block_rows, index_limit = p.tile_offsets[p.experts] * row_blocks;
+  for (int index = static_cast<int>(blockIdx.x); index < index_limit; index += static_cast<int>(gridDim.x)) {
+    __syncthreads();  // the item before is done with
+    if (threadIdx.x < tile_tokens) find_item<block_rows>(p, index, item);
+    __syncthreads();  // the item is there
 
     // Rows of weights past the last repeat it; what they give is not stored.
-    const int row = first_row + (GATED ? 8 : 16) * warp + group;
-    const std::int64_t matrix = static_cast<std::int64_t>(expert) * p.rows;
+    const int row = item.first_row + (GATED ? 8 : 16) * warp + group;
+    const std::int64_t matrix = static_cast<std::int64_t>(item.expert) * p.rows;
     const std::byte* const rows[2] = {p.first_rows + (matrix + min(row, p.rows - 1)) * p.row_size,
                                       p.second_rows + (matrix + min(GATED ? row : row + 8, p.rows - 1)) * p.row_size};
     typename Format::Raw raw[2];
@@ -161,24 +181,29 @@ __global__ void __launch_bounds__(block_threads, 2) expert_products(const Proble
       for (int i = 0; i < 2; ++i) raw[i] = Format::load(rows[i], min(4 * step + quarter, parts - 1));
     };
     load_weights(0);
-    __syncthreads();  // sources are there, and the tile before has left the stages
 #pragma unroll
     for (int i = 0; i < stages - 1; ++i) {
-      if (i < steps) copy_tokens(p, count, i, shared + i * stage_bytes, sources);
+      if (i < steps) copy_tokens(p, item, i, shared + i * stage_bytes);
       gpu::cp_async_commit();
     }
 
     float sums[fragments][4] = {};
-    const int used = (count + 7) / 8;  // fragments that hold a token
+    const int used = (item.count + 7) / 8;  // fragments that hold a token
     for (int step = 0; step < steps; ++step) {
       gpu::cp_async_wait<stages - 2>();
       __syncthreads();  // this step's tokens are there for all, and the step before has left its stage
       if (step + stages - 1 < steps)
-        copy_tokens(p, count, step + stages - 1, shared + (step + stages - 1) % stages * stage_bytes, sources);
+        copy_tokens(p, item, step + stages - 1, shared + (step + stages - 1) % stages * stage_bytes);
       gpu::cp_async_commit();
 
       const int part = 4 * step + quarter;
       const auto first = Format::unpack(raw[0], part), second = Format::unpack(raw[1], part);
+      load_weights(min(step + 1, steps - 1));  // under way while this step is multiplied
+      if (step + 3 < steps) {                  // a sector of 32 bytes each lane of a row
+        const std::int64_t ahead = p.row_size * (4 * step + 12) / parts + 32 * quarter;
+        gpu::prefetch_l2(rows[0] + min(ahead, p.row_size - 1));
+        gpu::prefetch_l2(rows[1] + min(ahead, p.row_size - 1));
+      }
       const int column = Format::first_column(part) - step * step_columns;
       const unsigned char* stage = shared + step % stages * stage_bytes;
 #pragma unroll
@@ -198,7 +223,6 @@ __global__ void __launch_bounds__(block_threads, 2) expert_products(const Proble
             gpu::mma_bf16(sums[f], a1, b.z, b.w);
           }
         }
-      if (step + 1 < steps) load_weights(step + 1);
     }
 
     // Results by way of shared memory, so that a token's neighbouring rows are written together.
@@ -220,11 +244,11 @@ __global__ void __launch_bounds__(block_threads, 2) expert_products(const Proble
     }
     __syncthreads();  // all results are there
     constexpr int runs = block_rows / 8;
-    for (int i = static_cast<int>(threadIdx.x); i < count * runs; i += block_threads) {
+    for (int i = static_cast<int>(threadIdx.x); i < item.count * runs; i += block_threads) {
       const int token = i / runs, in_block = i % runs * 8;
-      if (first_row + in_block >= p.rows) continue;
+      if (item.first_row + in_block >= p.rows) continue;
       const auto eight = gpu::Vector<gpu::bf16, 8>::load(results + token * block_rows + in_block);
-      eight.store(p.out + static_cast<std::int64_t>(first_place + token) * p.rows + first_row + in_block);
+      eight.store(p.out + static_cast<std::int64_t>(item.first_place + token) * p.rows + item.first_row + in_block);
     }
   }
 }
@@ -237,9 +261,9 @@ bool fits(const ConstTensor& w) {
 
 template <bool GATED>
 void launch(Queue& queue, DType type, const Problem& p) {
-  const auto blocks = static_cast<unsigned>(2 * queue.device().multiprocessors);
   cudaError_t error = cudaErrorInvalidValue;
   with_stored_type(type, [&]<class Stored>() {
+    const auto blocks = static_cast<unsigned>(blocks_of<Stored> * queue.device().multiprocessors);
     error = LAUNCH_DEPENDENT((expert_products<Stored, GATED>), blocks, block_threads, shared_bytes, queue.stream(), p);
   });
   check(error, "moe_experts_prefill");

@@ -20,8 +20,8 @@
 //   columns are 32 cycles of 128 bytes to 16 mma), 0.23 ms of instructions that unpack (3.5 a weight): designed for 0.5
 //   ms, 250 TFLOP/s. RTX 5090: 0.62 ms of tensor cores (209.5 TFLOP/s), 0.5 ms of memory: designed for 0.9 ms, 145
 //   TFLOP/s, 70 %; NInfer's grouped kernel reaches 105 there (50 %).
-//   Registers: 128 a thread at most (two blocks); Q6_K and plain types, whose steps take more of them, have one block a
-//   multiprocessor. Shared memory 48 KB.
+//   Registers: 128 a thread at most (two blocks); Q5_K, Q6_K and plain types, whose steps take more of them, have
+//   one block a multiprocessor. Shared memory 48 KB.
 //   Dropped: tiles of dequantized weights in shared memory with ldmatrix (a write and a read of 256 bytes for each 16 x
 //   8 weights, that nobody shares, and half the room for tokens).
 // hot: expert_products
@@ -90,9 +90,12 @@ struct Weights<Block> : BlockFormat<Block> {
   }
 };
 
-/// Blocks that a multiprocessor holds: what a step's weights take of a thread's registers allows one or two.
+/// Blocks that a multiprocessor holds: as many as the registers that a step's weights take allow.
 template <class Stored>
-constexpr int blocks_of = sizeof(typename Weights<Stored>::Raw) <= 48 ? 2 : 1;
+constexpr int blocks_of = std::is_same_v<Stored, BlockQ4_K> || std::is_same_v<Stored, BlockQ4_0> ||
+                                  std::is_same_v<Stored, BlockQ4_1> || std::is_same_v<Stored, BlockQ8_0>
+                              ? 2
+                              : 1;
 
 struct Problem {
   const gpu::bf16* tokens;                    // rows of `columns`
@@ -101,6 +104,7 @@ struct Problem {
   const std::int32_t *offsets, *tile_offsets, *tile_experts;
   gpu::bf16* out;         // [places, rows]
   std::int64_t row_size;  // bytes of a row of weights
+  int step_size;          // bytes of step_columns of them
   int chosen, experts, rows, columns;
 };
 
@@ -119,7 +123,7 @@ struct Item {
 
 /// Copies columns `step` of the item's tokens. Rows past the last and columns past the end are zeros.
 __device__ __forceinline__ void copy_tokens(const Problem& p, const Item& item, int step, unsigned char* stage) {
-#pragma unroll
+#pragma unroll 1  // addresses of all at once would take registers that the products need
   for (int i = 0; i < tile_tokens * step_chunks / block_threads; ++i) {
     const int place = static_cast<int>(threadIdx.x) + i * block_threads;
     const int token = place / step_chunks, chunk = place % step_chunks, column = step * step_columns + chunk * 8;
@@ -170,15 +174,17 @@ __global__ void __launch_bounds__(block_threads, blocks_of<Stored>) expert_produ
     if (threadIdx.x < tile_tokens) find_item<block_rows>(p, index, item);
     __syncthreads();  // the item is there
 
-    // Rows of weights past the last repeat it; what they give is not stored.
-    const int row = item.first_row + (GATED ? 8 : 16) * warp + group;
-    const std::int64_t matrix = static_cast<std::int64_t>(item.expert) * p.rows;
-    const std::byte* const rows[2] = {p.first_rows + (matrix + min(row, p.rows - 1)) * p.row_size,
-                                      p.second_rows + (matrix + min(GATED ? row : row + 8, p.rows - 1)) * p.row_size};
+    // Rows of weights past the last repeat it; what they give is not stored. Addresses are found anew at each step:
+    // they would take registers that the products need.
+    const auto row_of = [&](int i) {
+      const int row = item.first_row + (GATED ? 8 * warp : 16 * warp + 8 * i) + group;
+      return (i == 0 ? p.first_rows : p.second_rows) +
+             (static_cast<std::int64_t>(item.expert) * p.rows + min(row, p.rows - 1)) * p.row_size;
+    };
     typename Format::Raw raw[2];
     const auto load_weights = [&](int step) {
 #pragma unroll
-      for (int i = 0; i < 2; ++i) raw[i] = Format::load(rows[i], min(4 * step + quarter, parts - 1));
+      for (int i = 0; i < 2; ++i) raw[i] = Format::load(row_of(i), min(4 * step + quarter, parts - 1));
     };
     load_weights(0);
 #pragma unroll
@@ -188,7 +194,6 @@ __global__ void __launch_bounds__(block_threads, blocks_of<Stored>) expert_produ
     }
 
     float sums[fragments][4] = {};
-    const int used = (item.count + 7) / 8;  // fragments that hold a token
     for (int step = 0; step < steps; ++step) {
       gpu::cp_async_wait<stages - 2>();
       __syncthreads();  // this step's tokens are there for all, and the step before has left its stage
@@ -196,22 +201,23 @@ __global__ void __launch_bounds__(block_threads, blocks_of<Stored>) expert_produ
         copy_tokens(p, item, step + stages - 1, shared + (step + stages - 1) % stages * stage_bytes);
       gpu::cp_async_commit();
 
-      const int part = 4 * step + quarter;
+      const int part = 4 * step + quarter, used = (item.count + 7) / 8;  // fragments that hold a token
       const auto first = Format::unpack(raw[0], part), second = Format::unpack(raw[1], part);
-      load_weights(min(step + 1, steps - 1));  // under way while this step is multiplied
-      if (step + 3 < steps) {                  // a sector of 32 bytes each lane of a row
-        const std::int64_t ahead = p.row_size * (4 * step + 12) / parts + 32 * quarter;
-        gpu::prefetch_l2(rows[0] + min(ahead, p.row_size - 1));
-        gpu::prefetch_l2(rows[1] + min(ahead, p.row_size - 1));
-      }
       const int column = Format::first_column(part) - step * step_columns;
       const unsigned char* stage = shared + step % stages * stage_bytes;
 #pragma unroll
-      for (int run = 0; run < 2; ++run)
+      for (int run = 0; run < 2; ++run) {
+        if (run == 1) {  // the next step's weights, under way from where half of this one's registers are free
+          load_weights(min(step + 1, steps - 1));
+          if (step + 3 < steps) {  // a sector of 32 bytes each lane of a row
+            const int ahead = min((step + 3) * p.step_size + 32 * quarter, static_cast<int>(p.row_size) - 1);
+            gpu::prefetch_l2(row_of(0) + ahead);
+            gpu::prefetch_l2(row_of(1) + ahead);
+          }
+        }
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          uint4 upper = Format::bf16_of(first, run, half), lower = Format::bf16_of(second, run, half);
-          if (part >= parts) upper = lower = make_uint4(0, 0, 0, 0);  // columns past the end
+          const uint4 upper = Format::bf16_of(first, run, half), lower = Format::bf16_of(second, run, half);
           const std::uint32_t a0[4] = {upper.x, lower.x, upper.y, lower.y},
                               a1[4] = {upper.z, lower.z, upper.w, lower.w};
           const int chunk = (column + run * Format::run_distance) / 8 + half;
@@ -223,6 +229,7 @@ __global__ void __launch_bounds__(block_threads, blocks_of<Stored>) expert_produ
             gpu::mma_bf16(sums[f], a1, b.z, b.w);
           }
         }
+      }
     }
 
     // Results by way of shared memory, so that a token's neighbouring rows are written together.
@@ -301,6 +308,7 @@ void moe_experts_prefill(Queue& queue, ConstTensor x, ConstTensor gate, ConstTen
   p.first_rows = gate.data;
   p.second_rows = up.data;
   p.row_size = row_bytes(gate.type, hidden);
+  p.step_size = static_cast<int>(p.row_size * step_columns / hidden);
   p.out = activated;
   p.rows = static_cast<int>(inner);
   p.columns = static_cast<int>(hidden);
@@ -310,6 +318,7 @@ void moe_experts_prefill(Queue& queue, ConstTensor x, ConstTensor gate, ConstTen
   p.pairs = nullptr;
   p.first_rows = p.second_rows = down.data;
   p.row_size = row_bytes(down.type, inner);
+  p.step_size = static_cast<int>(p.row_size * step_columns / inner);
   p.out = reinterpret_cast<gpu::bf16*>(rows.data);
   p.rows = static_cast<int>(hidden);
   p.columns = static_cast<int>(inner);

@@ -11,9 +11,9 @@ namespace {
 class CudaMoeExpertsPrefill : public CudaTest {};
 class CudaMoeExpertsPrefillSmall : public CudaTest {};
 
-/// Relative to a result and a part of its row's size: the result's own rounding to bf16, and those of activated values
-/// that stand at the edge of two numbers of bf16.
-constexpr double prefill_tolerance = 1.2 * bf16_tolerance;
+/// Relative to a result and 1.5 times its row's size: the result's own rounding to bf16, and that of an activated value
+/// that stands at the edge of two numbers of bf16 and may be most of its row.
+constexpr double prefill_tolerance = bf16_tolerance;
 /// The CPU rounds activations to 8 bits instead; relative to the size of the row.
 constexpr double cpu_tolerance = 0.08;
 
@@ -63,7 +63,7 @@ std::vector<float> run(Queue& queue, const DeviceExperts& e, const Input& input)
   return result;
 }
 
-/// Rounds the weights' values as the kernel does, once for all rows.
+/// Every so many of the pairs; all if some experts do not exist.
 void expect_reference(Queue& queue, const DeviceExperts& e, const Input& input, std::int64_t every = 1) {
   SCOPED_TRACE(std::string(name(e.gate.host().type)) + " and " + name(e.down.host().type) + ", " +
                std::to_string(input.x.size() / at(e.hidden)) + " tokens, " + std::to_string(e.inner) + " x " +
@@ -94,7 +94,7 @@ void expect_reference(Queue& queue, const DeviceExperts& e, const Input& input, 
     SCOPED_TRACE("pair " + std::to_string(pair));
     expect_all_near(
         row, [&](std::size_t i) { return expected[i]; },
-        [&](std::size_t i) { return std::abs(expected[i]) + 0.3 * size; }, prefill_tolerance);
+        [&](std::size_t i) { return std::abs(expected[i]) + 1.5 * size; }, prefill_tolerance);
     if (testing::Test::HasFailure()) return;
   }
 }
@@ -103,9 +103,11 @@ TEST_F(CudaMoeExpertsPrefillSmall, EqualsTheReference) {
   const DeviceExperts quantized(queue(), DType::q8_0, DType::q4_0, 3, 96, 160);  // ragged rows and columns
   expect_reference(queue(), quantized, random_input(quantized, 5, 2, 1));
   const DeviceExperts plain(queue(), DType::bf16, DType::f16, 2, 32, 64);
-  Input one_expert = random_input(plain, 67, 1, 2);  // two tiles of one expert, none of the other
-  one_expert.experts.assign(67, 1);
-  expect_reference(queue(), plain, one_expert, 3);
+  for (const std::int64_t tokens : {67, 192}) {  // two and three tiles of one expert, none of the other
+    Input one_expert = random_input(plain, tokens, 1, 2);
+    one_expert.experts.assign(at(tokens), 1);
+    expect_reference(queue(), plain, one_expert);
+  }
 }
 
 TEST_F(CudaMoeExpertsPrefill, EqualsTheReferenceForEveryType) {

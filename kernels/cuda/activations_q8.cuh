@@ -95,6 +95,54 @@ __device__ __forceinline__ float add_product(float sum, const WeightPart& weight
   return sums[0];
 }
 
+namespace detail {
+
+/// A warp rounds blocks first to first + 3 of a row (those that there are) whose values' sizes add up to `size`.
+__device__ __forceinline__ void round_four_blocks(const float* x, int columns, float size, int first,
+                                                  unsigned char* memory) {
+  const int lane = static_cast<int>(threadIdx.x % 32), padded = static_cast<int>(q8_padded_columns(columns));
+  const float limit = __fmul_rn(8.0f, size / static_cast<float>(columns));
+  const bool finite = size <= 3.4e38f;  // false for NaN
+  // Eight lanes a block of 32, four values a lane.
+  const int block = first + lane / 8, blocks = columns / 32, column = 32 * block + 4 * (lane % 8);
+  gpu::Vector<float, 4> run = {};
+  if (block < blocks) run = gpu::Vector<float, 4>::load(x + column);
+  float largest = 0.0f;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) largest = fmaxf(largest, fabsf(run.values[i]));
+  largest = gpu::warp_max<8>(largest);
+  const float inverse = largest > 1e-30f ? __fdiv_rn(127.0f, largest) : 0.0f;
+  const bool refined = largest > limit;
+  std::uint32_t values = 0, residuals = 0;
+  int sum = 0;  // of what the values are rounded to, residuals only where they count
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const float scaled = __fmul_rn(run.values[i], inverse);
+    const int value = __float2int_rn(scaled);
+    const int residual = __float2int_rn(__fmul_rn(__fsub_rn(scaled, static_cast<float>(value)), 128.0f));
+    values |= (static_cast<std::uint32_t>(value) & 0xFFu) << 8 * i;
+    residuals |= (static_cast<std::uint32_t>(residual) & 0xFFu) << 8 * i;
+    sum += 128 * value + (refined ? residual : 0);
+  }
+  sum = gpu::warp_sum<4>(sum);
+  if (block >= blocks) return;
+  const int place = 16 * swizzled_chunk(column / 16) + column % 16;
+  *reinterpret_cast<std::uint32_t*>(memory + place) = values;
+  *reinterpret_cast<std::uint32_t*>(memory + padded + place) = residuals;
+  const float scale = finite ? __fdiv_rn(largest, 127.0f * 128.0f) : __int_as_float(0x7FC00000);
+  float* factors = reinterpret_cast<float*>(memory + 2 * padded + 16 * block);
+  const float scaled_sum = __fmul_rn(scale, static_cast<float>(sum));
+  if (lane % 8 == 0) {
+    factors[0] = scale;
+    factors[1] = scaled_sum;
+    factors[3] = refined ? 1.0f : 0.0f;
+  } else if (lane % 8 == 4) {
+    factors[2] = scaled_sum;
+  }
+}
+
+}  // namespace detail
+
 /// Rounds `rows` rows of x [rows, columns] (f32, aligned to 16 bytes, columns a multiple of 32) into `rounded`, one
 /// q8_row_bytes behind the other. All threads of a block of 32 * WARPS call it; `part` is shared memory; ends with a
 /// barrier. The bits of a row do not depend on `rows`; they depend on WARPS only where a block's largest value is
@@ -114,52 +162,37 @@ __device__ __forceinline__ void round_rows(const float* x, std::int64_t x_stride
   }
   __syncthreads();
 
-  const int padded = static_cast<int>(q8_padded_columns(columns)), blocks = columns / 32;
   for (int row = 0; row < rows; ++row) {
-    unsigned char* memory = rounded + row * q8_row_bytes(columns);
     float size = 0.0f;
 #pragma unroll
     for (int i = 0; i < WARPS; ++i) size += part[row][i];
-    const float limit = __fmul_rn(8.0f, size / static_cast<float>(columns));
-    const bool finite = size <= 3.4e38f;  // false for NaN
-    // Eight lanes a block of 32, four values a lane: four blocks a warp.
-    for (int four = 4 * warp; four < blocks; four += 4 * WARPS) {
-      const int block = four + lane / 8, column = 32 * block + 4 * (lane % 8);
-      gpu::Vector<float, 4> run = {};
-      if (block < blocks) run = gpu::Vector<float, 4>::load(x + row * x_stride + column);
-      float largest = 0.0f;
-#pragma unroll
-      for (int i = 0; i < 4; ++i) largest = fmaxf(largest, fabsf(run.values[i]));
-      largest = gpu::warp_max<8>(largest);
-      const float inverse = largest > 1e-30f ? __fdiv_rn(127.0f, largest) : 0.0f;
-      const bool refined = largest > limit;
-      std::uint32_t values = 0, residuals = 0;
-      int sum = 0;  // of what the values are rounded to, residuals only where they count
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const float scaled = __fmul_rn(run.values[i], inverse);
-        const int value = __float2int_rn(scaled);
-        const int residual = __float2int_rn(__fmul_rn(__fsub_rn(scaled, static_cast<float>(value)), 128.0f));
-        values |= (static_cast<std::uint32_t>(value) & 0xFFu) << 8 * i;
-        residuals |= (static_cast<std::uint32_t>(residual) & 0xFFu) << 8 * i;
-        sum += 128 * value + (refined ? residual : 0);
-      }
-      sum = gpu::warp_sum<4>(sum);
-      if (block >= blocks) continue;
-      const int place = 16 * swizzled_chunk(column / 16) + column % 16;
-      *reinterpret_cast<std::uint32_t*>(memory + place) = values;
-      *reinterpret_cast<std::uint32_t*>(memory + padded + place) = residuals;
-      const float scale = finite ? __fdiv_rn(largest, 127.0f * 128.0f) : __int_as_float(0x7FC00000);
-      float* factors = reinterpret_cast<float*>(memory + 2 * padded + 16 * block);
-      const float scaled_sum = __fmul_rn(scale, static_cast<float>(sum));
-      if (lane % 8 == 0) {
-        factors[0] = scale;
-        factors[1] = scaled_sum;
-        factors[3] = refined ? 1.0f : 0.0f;
-      } else if (lane % 8 == 4) {
-        factors[2] = scaled_sum;
-      }
+    for (int four = 4 * warp; four < columns / 32; four += 4 * WARPS)
+      detail::round_four_blocks(x + row * x_stride, columns, size, four, rounded + row * q8_row_bytes(columns));
+  }
+  __syncthreads();
+}
+
+/// The same of many rows at once, whatever the number of warps: a warp adds up the sizes of a row's values, so the bits
+/// depend on the row alone. `sizes` is shared memory of `rows` values.
+__device__ __forceinline__ void round_rows_by_warps(const float* x, int rows, int columns, unsigned char* rounded,
+                                                    float* sizes) {
+  const int warp = static_cast<int>(threadIdx.x / 32), warps = static_cast<int>(blockDim.x / 32);
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  for (int row = warp; row < rows; row += warps) {
+    float size = 0.0f;
+    for (int column = 4 * lane; column < columns; column += 128) {
+      const auto run = gpu::Vector<float, 4>::load(x + static_cast<std::int64_t>(row) * columns + column);
+      size += (fabsf(run.values[0]) + fabsf(run.values[1])) + (fabsf(run.values[2]) + fabsf(run.values[3]));
     }
+    size = gpu::warp_sum(size);
+    if (lane == 0) sizes[row] = size;
+  }
+  __syncthreads();
+  const int fours = (columns / 32 + 3) / 4;
+  for (int item = warp; item < rows * fours; item += warps) {
+    const int row = item / fours;
+    detail::round_four_blocks(x + static_cast<std::int64_t>(row) * columns, columns, sizes[row], item % fours * 4,
+                              rounded + row * q8_row_bytes(columns));
   }
   __syncthreads();
 }

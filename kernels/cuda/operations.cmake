@@ -6,6 +6,11 @@ set(LECTERN_CUDA_OPERATIONS
   matmul
   matmul_cublas
   matvec
+  moe_combine
+  moe_experts_decode
+  moe_experts_prefill
+  moe_route
+  moe_sort
   rms_norm
   attention_decode
   attention_prefill

@@ -24,20 +24,19 @@ inline To bits_as(From from) {
 }
 
 /// In random orders others may run before an atomic operation.
-void before_atomic(const void* address);
-void after_atomic(void* address);
+void before_atomic();
+void after_atomic(void* address, bool fenced);
 
 /// *address = next(*address), indivisibly; returns the old value.
 template <class T, class Next>
 inline T update(T* address, Next next, bool fenced = false) {
-  before_atomic(address);
-  if (fenced) release(address);
+  before_atomic();
   auto* word = reinterpret_cast<Word<T>*>(address);
   Word<T> old = __atomic_load_n(word, __ATOMIC_RELAXED);
   while (!__atomic_compare_exchange_n(word, &old, bits_as<Word<T>>(static_cast<T>(next(bits_as<T>(old)))), false,
                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
-  after_atomic(address);
+  after_atomic(address, fenced);
   return bits_as<T>(old);
 }
 

@@ -3,7 +3,7 @@
 
 #include <unistd.h>
 
-#include <cstdio>
+#include <algorithm>
 #include <map>
 
 #include "device_memory.h"
@@ -24,12 +24,6 @@ std::string pending_complaint;  // of the arguments of the launch that is being 
 
 /// Static shared memory is known at a kernel's first use of a variable only; SharedMemory checks the sum.
 constexpr std::size_t default_shared_bytes = std::size_t{48} << 10;
-
-cudaError_t refuse(cudaError_t error, const std::string& why) {
-  std::fprintf(stderr, "cuda emulator: %s\n", why.c_str());
-  runtime().note(why);
-  return runtime().remember(error);
-}
 
 std::string argument_name(const char* kernel, int argument) {
   return std::string("kernel ") + kernel + ", argument " + std::to_string(argument);
@@ -72,35 +66,38 @@ cudaError_t submit(Grid grid, const void* function, cudaStream_t stream) {
   pending_complaint.clear();
   if (runtime().fault() != cudaSuccess) return runtime().fault();
   const std::string name = "kernel " + grid.name;
-  if (!complaint.empty()) return refuse(cudaErrorInvalidValue, complaint);
+  if (!complaint.empty()) return runtime().refuse(cudaErrorInvalidValue, complaint);
   const dim3 &g = grid.blocks, &b = grid.threads;
   if (g.x == 0 || g.y == 0 || g.z == 0 || g.x > 0x7FFFFFFFu || g.y > 65535 || g.z > 65535)
-    return refuse(cudaErrorInvalidConfiguration, name + ": a grid of " + std::to_string(g.x) + " x " +
-                                                     std::to_string(g.y) + " x " + std::to_string(g.z) + " blocks");
+    return runtime().refuse(cudaErrorInvalidConfiguration, name + ": a grid of " + std::to_string(g.x) + " x " +
+                                                               std::to_string(g.y) + " x " + std::to_string(g.z) +
+                                                               " blocks");
   const std::uint64_t threads = std::uint64_t{b.x} * b.y * b.z;
   if (threads == 0 || threads > 1024 || b.z > 64)
-    return refuse(cudaErrorInvalidConfiguration, name + ": blocks of " + std::to_string(threads) + " threads");
+    return runtime().refuse(cudaErrorInvalidConfiguration,
+                            name + ": blocks of " + std::to_string(threads) + " threads");
   const auto allowed = allowed_shared().find(function);
   grid.shared_limit_bytes = std::max(default_shared_bytes, allowed == allowed_shared().end() ? 0 : allowed->second);
   if (grid.dynamic_shared_bytes > grid.shared_limit_bytes)
-    return refuse(cudaErrorInvalidValue, name + ": " + std::to_string(grid.dynamic_shared_bytes) +
-                                             " bytes of dynamic shared memory, of which " +
-                                             std::to_string(grid.shared_limit_bytes) + " are allowed");
+    return runtime().refuse(cudaErrorInvalidValue, name + ": " + std::to_string(grid.dynamic_shared_bytes) +
+                                                       " bytes of dynamic shared memory, of which " +
+                                                       std::to_string(grid.shared_limit_bytes) + " are allowed");
   // The opted-in limit counts dynamic memory; static memory comes on top, up to what a block can have.
   grid.shared_limit_bytes = settings().shared_bytes_limit;
   const std::uint64_t blocks = std::uint64_t{g.x} * g.y * g.z;
   const std::uint64_t resident = static_cast<std::uint64_t>(settings().multiprocessors) *
                                  std::max<std::uint64_t>(1, std::min<std::uint64_t>(2048 / threads, 4));
   if (grid.cooperative && blocks > resident)
-    return refuse(cudaErrorCooperativeLaunchTooLarge, name + ": " + std::to_string(blocks) +
-                                                          " blocks of a cooperative launch, of which " +
-                                                          std::to_string(resident) + " fit");
+    return runtime().refuse(cudaErrorCooperativeLaunchTooLarge, name + ": " + std::to_string(blocks) +
+                                                                    " blocks of a cooperative launch, of which " +
+                                                                    std::to_string(resident) + " fit");
   install_fault_handler();
   auto shared_grid = std::make_shared<Grid>(std::move(grid));
   Work work;
   work.name = name;
+  work.grid = shared_grid;
   work.run = [shared_grid] {
-    std::string report = machine().run(*shared_grid);
+    std::string report = machine_number(0).run(*shared_grid);
     if (!report.empty()) runtime().set_fault(cudaErrorLaunchFailure, std::move(report));
   };
   return runtime().add(stream, std::move(work), cudaGraphNodeTypeKernel);

@@ -11,7 +11,7 @@
 
 namespace emu {
 
-enum class LaunchKind { plain, cooperative };
+enum class LaunchKind { plain, cooperative, dependent };
 
 /// What a kernel may not be given: an address that is not the device's. Notes the fault for the launch that follows.
 void check_pointer(const char* kernel, int argument, const void* pointer);
@@ -41,6 +41,7 @@ cudaError_t launch(const char* name, LaunchKind kind, void (*kernel)(P...), dim3
   grid.threads = threads;
   grid.dynamic_shared_bytes = shared_bytes;
   grid.cooperative = kind == LaunchKind::cooperative;
+  grid.dependent = kind == LaunchKind::dependent;
   grid.run = [kernel, values] { std::apply(kernel, *values); };
   return submit(std::move(grid), reinterpret_cast<const void*>(kernel), stream);
 }

@@ -44,6 +44,7 @@ cudaError_t release_memory(void* address, MemoryKind kind) {
 }
 
 bool is_host(const void* address, std::size_t size) {
+  if (!address) return false;
   const MemoryKind kind = memory().kind_of(address);
   return kind == MemoryKind::pageable ? memory().describe(address).empty()
                                       : memory().contains(address, size, MemoryKind::pinned);
@@ -84,8 +85,8 @@ cudaError_t copy(void* to, const void* from, std::size_t width, std::size_t heig
     kind = first;
   }
   if (!fits) {
-    r.note("copy of " + std::to_string(width) + " bytes: the ranges do not lie where its direction says");
-    return r.remember(cudaErrorInvalidValue);
+    return r.refuse(cudaErrorInvalidValue,
+                    "copy of " + std::to_string(width) + " bytes: the ranges do not lie where its direction says");
   }
   Work work;
   work.name = "copy";
@@ -228,9 +229,9 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribu
   if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
       static_cast<std::size_t>(value) > emu::settings().shared_bytes_limit) {
-    runtime().note("a kernel asks for " + std::to_string(value) + " bytes of shared memory, a block has " +
-                   std::to_string(emu::settings().shared_bytes_limit));
-    return runtime().remember(cudaErrorInvalidValue);
+    return runtime().refuse(cudaErrorInvalidValue, "a kernel asks for " + std::to_string(value) +
+                                                       " bytes of shared memory, a block has " +
+                                                       std::to_string(emu::settings().shared_bytes_limit));
   }
   emu::allow_shared_bytes(function, static_cast<std::size_t>(value));
   return cudaSuccess;

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "machine.h"
+
 namespace emu {
 
 /// One recording of an event.
@@ -20,8 +22,9 @@ struct Recording {
 struct Work {
   std::string name;
   std::function<void()> run;
-  std::shared_ptr<Recording> after;    // waits until it is done
-  std::shared_ptr<Recording> reaches;  // marks it done
+  std::shared_ptr<Recording> after;      // waits until it is done
+  std::shared_ptr<Recording> reaches;    // marks it done
+  std::shared_ptr<Grid> grid = nullptr;  // of a kernel
 };
 
 struct GraphNode {
@@ -45,7 +48,8 @@ class Runtime {
   cudaError_t fault() const { return fault_; }
   const std::string& report() const { return report_; }
   void set_fault(cudaError_t error, std::string report);
-  void note(std::string report) { report_ = std::move(report); }
+  /// A call that the driver would refuse: says why, and returns `error`.
+  cudaError_t refuse(cudaError_t error, std::string why);
   void clear();
   cudaError_t remember(cudaError_t error) {
     if (error != cudaSuccess) last_error_ = error;
@@ -76,6 +80,7 @@ class Runtime {
 
  private:
   void run_one(CUstream_st& stream);
+  void run_kernels(CUstream_st& stream, std::shared_ptr<Grid> grid);
   /// True if something ran; `blocking_only`: of streams that wait for the null stream.
   bool run_any(bool blocking_only);
 

@@ -11,6 +11,8 @@
 // so that eight lanes that read the chunks of their parts, which stand 16, 32 or 64 bytes apart, meet no bank twice.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/cuda/dequantize.cuh"
 
 namespace lectern::kernels::cuda {
@@ -53,25 +55,44 @@ __device__ __forceinline__ int dot_16(const std::uint32_t* weights, const uint4&
 
 }  // namespace detail
 
-/// sum + the product of a part of weights (interleaved: BlockFormat<Block>::unpack) with the same columns of x. The
-/// order of additions and their roundings are fixed here by explicit operations: the same bits in every kernel.
-template <class Block>
-__device__ __forceinline__ float add_product(float sum, const WeightPart& weights, const RowQ8& x, int part) {
+/// sums[r] += the product of part `part` of weight row r (interleaved: BlockFormat<Block>::unpack) with the same
+/// columns of x, which are read once. The order of additions and their roundings are fixed here by explicit operations:
+/// a row of weights gets the same bits in every kernel, whatever ROWS.
+template <class Block, int ROWS>
+__device__ __forceinline__ void add_products(float (&sums)[ROWS], const WeightPart (&weights)[ROWS], const RowQ8& x,
+                                             int part) {
   using Format = BlockFormat<Block>;
-  constexpr bool always_refined = sizeof(Block) == sizeof(BlockQ8_0);
+  constexpr bool always_refined = std::is_same_v<Block, BlockQ8_0>;
   const int first = Format::first_column(part);
 #pragma unroll
   for (int run = 0; run < 2; ++run) {
     const int column = first + run * Format::run_distance;
     const float4 factors = x.factors(column / 32);
-    int total = 128 * detail::dot_16(weights.words + 4 * run, x.values(column / 16));
+    const uint4 values = x.values(column / 16);
+    int totals[ROWS];
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) totals[r] = 128 * detail::dot_16(weights[r].words + 4 * run, values);
     // Outside refined blocks r counts as 0; most lanes skip it.
-    if (always_refined || factors.w != 0.0f) total += detail::dot_16(weights.words + 4 * run, x.residuals(column / 16));
-    sum = __fmaf_rn(__fmul_rn(weights.scale[run], factors.x), static_cast<float>(total), sum);
-    if constexpr (Format::has_offset)
-      sum = __fmaf_rn(weights.offset[run], column % 32 == 0 ? factors.y : factors.z, sum);
+    if (always_refined || factors.w != 0.0f) {
+      const uint4 residuals = x.residuals(column / 16);
+#pragma unroll
+      for (int r = 0; r < ROWS; ++r) totals[r] += detail::dot_16(weights[r].words + 4 * run, residuals);
+    }
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) {
+      sums[r] = __fmaf_rn(__fmul_rn(weights[r].scale[run], factors.x), static_cast<float>(totals[r]), sums[r]);
+      if constexpr (Format::has_offset)
+        sums[r] = __fmaf_rn(weights[r].offset[run], column % 32 == 0 ? factors.y : factors.z, sums[r]);
+    }
   }
-  return sum;
+}
+/// The same of one row: sum + product.
+template <class Block>
+__device__ __forceinline__ float add_product(float sum, const WeightPart& weights, const RowQ8& x, int part) {
+  float sums[1] = {sum};
+  const WeightPart one[1] = {weights};
+  add_products<Block>(sums, one, x, part);
+  return sums[0];
 }
 
 namespace detail {

@@ -2,6 +2,9 @@
 # library, the emulated one and their tests are all built from this list.
 set(LECTERN_CUDA_OPERATIONS
   embed_rows
+  matmul
+  matmul_cublas
+  matvec
   moe_combine
   moe_experts_decode
   moe_experts_prefill
@@ -13,5 +16,6 @@ set(LECTERN_CUDA_OPERATIONS
 set(LECTERN_CUDA_HOST_SOURCES
   check.cpp
   device_buffer.cpp
+  product.cpp
   queue.cpp
 )

@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(block_threads)
 
 /// State after `offsets[i]` tokens to rows[i].
 struct KeptStates {
-  int count = 0;
+  std::int64_t count = 0;
   std::int64_t offsets[snapshots_per_launch] = {};
   float* rows[snapshots_per_launch] = {};
 };
@@ -66,7 +66,7 @@ __global__ void __launch_bounds__(block_threads)
     const std::int64_t token = offset - rows + row;
     return token < 0 ? state[(rows + token) * channels + channel] : x[token * channels + channel];
   };
-  for (int i = 0; i < kept.count; ++i)
+  for (std::int64_t i = 0; i < kept.count; ++i)
     for (int row = 0; row < rows; ++row) kept.rows[i][row * channels + channel] = row_after(kept.offsets[i], row);
   // In place: row j takes a later row of the old state, or one of x, so oldest first.
   if (updates_state)

@@ -60,8 +60,7 @@ struct Arguments {
   const int4* chunks;
   uint4 *inverse, *scores;
   float* decays;
-  int key_heads, value_heads;
-  bool tiled_heads;
+  int key_heads, value_heads, group, tiled_heads;  // `group` value heads share a key head
 };
 
 /// One warp: sums of one head's gates, and what delta_rule multiplies by.
@@ -129,7 +128,7 @@ __global__ void __launch_bounds__(block_threads)
   Shared& shared = *reinterpret_cast<Shared*>(bytes);
   const int warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);
   const int g = lane / 4, t = lane % 4;
-  const int key_head = static_cast<int>(blockIdx.y), group = p.value_heads / p.key_heads;
+  const int key_head = static_cast<int>(blockIdx.y);
   const int4 chunk = p.chunks[blockIdx.x];
   const std::int64_t stride = static_cast<std::int64_t>(p.key_heads) * chunk_key_dim;
   const std::int64_t first = chunk.x * stride + static_cast<std::int64_t>(key_head) * chunk_key_dim;
@@ -159,10 +158,10 @@ __global__ void __launch_bounds__(block_threads)
     }
   }
 
-  for (int member = 0; member < group; member += heads_at_once) {
-    const int here = min(heads_at_once, group - member);
+  for (int member = 0; member < p.group; member += heads_at_once) {
+    const int here = min(heads_at_once, p.group - member);
     const auto head_of = [&](int i) {
-      return p.tiled_heads ? key_head + (member + i) * p.key_heads : key_head * group + member + i;
+      return p.tiled_heads ? key_head + (member + i) * p.key_heads : key_head * p.group + member + i;
     };
     const auto tile_of = [&](int i) { return static_cast<std::int64_t>(blockIdx.x) * p.value_heads + head_of(i); };
     __syncthreads();  // the tiles, or the heads before, have been read
@@ -260,7 +259,8 @@ void delta_chunks(Queue& queue, ConstTensor q, ConstTensor k, ConstTensor g, Con
   p.decays = floats(tiles.decays);
   p.key_heads = static_cast<int>(q.dim(1));
   p.value_heads = static_cast<int>(g.dim(1));
-  p.tiled_heads = heads == DeltaHeads::tiled;
+  p.group = p.value_heads / p.key_heads;
+  p.tiled_heads = heads == DeltaHeads::tiled ? 1 : 0;
   const dim3 grid(static_cast<unsigned>(chunks.dim(0)), static_cast<unsigned>(p.key_heads));
   check(LAUNCH(prepare_chunks, grid, block_threads, sizeof(Shared), queue.stream(), p,
                reinterpret_cast<const gpu::bf16*>(q.data), reinterpret_cast<const gpu::bf16*>(k.data)),

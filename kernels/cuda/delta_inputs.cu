@@ -39,7 +39,7 @@ struct Arguments {
   std::int64_t tokens;
   int channels, taps, key_heads, value_heads, key_dim, value_dim, ring_size;
   float eps, q_scale;
-  bool updates_state;
+  int updates_state;
 };
 
 /// Row of a ring for a position that may lie before the sequence (its rows are zeros of the state).
@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(block_threads) prepare_heads(Arguments p, Out*
     });
   }
   for (std::int64_t t = first; t < last; ++t) {
-    Row u[RUNS];
+    Row u[RUNS] = {};
     float squares = 0.0f;
 #pragma unroll
     for (int run = 0; run < RUNS; ++run) {
@@ -232,7 +232,7 @@ void delta_inputs(Queue& queue, const DeltaProjections& from, const DeltaInputWe
   if (from.m.dim(0) == 0) return;
   Arguments p{};
   p.state = floats(state);
-  p.updates_state = from.m.dim(0) <= tile_tokens && snapshots.empty();
+  p.updates_state = from.m.dim(0) <= tile_tokens && snapshots.empty() ? 1 : 0;
   launch_heads(queue, from, weights, scales, to, p);
   if (!p.updates_state) convolution_states(queue, from.m, state, snapshot_offsets, snapshots);
 }

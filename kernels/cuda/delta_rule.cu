@@ -55,8 +55,7 @@ struct Arguments {
   const uint4 *inverse, *scores;
   const float* decays;
   float *state, *out;
-  int chunk_count, key_heads, value_heads, value_dim;
-  bool tiled_heads;
+  int chunk_count, key_heads, value_heads, value_dim, group, tiled_heads;  // `group` value heads share a key head
 };
 
 struct Shared {
@@ -116,7 +115,7 @@ __global__ void __launch_bounds__(block_threads)
   const int half = warp % 2, other = warp ^ 1;  // of the key dimensions, and the warp that has the rest
   const int blocks[2] = {half, 3 - half};       // of 16 tokens whose D and O this warp computes
   const int head = static_cast<int>(blockIdx.y);
-  const int key_head = p.tiled_heads ? head % p.key_heads : head / (p.value_heads / p.key_heads);
+  const int key_head = p.tiled_heads ? head % p.key_heads : head / p.group;
   const int column = static_cast<int>(blockIdx.x) * block_columns;  // the block's first
   const int own_column = column + warp / 2 * 16;                    // the warp's first
   const std::int64_t key_stride = static_cast<std::int64_t>(p.key_heads) * chunk_key_dim;
@@ -437,7 +436,8 @@ void run_chunked(Queue& queue, ConstTensor q, ConstTensor k, ConstTensor v, Cons
   p.key_heads = static_cast<int>(q.dim(1));
   p.value_heads = static_cast<int>(value_heads);
   p.value_dim = static_cast<int>(v.dim(2));
-  p.tiled_heads = heads == DeltaHeads::tiled;
+  p.group = p.value_heads / p.key_heads;
+  p.tiled_heads = heads == DeltaHeads::tiled ? 1 : 0;
   const dim3 grid(static_cast<unsigned>(p.value_dim / block_columns), static_cast<unsigned>(p.value_heads));
   const auto data = [](const ConstTensor& x) { return reinterpret_cast<const gpu::bf16*>(x.data); };
   for (std::int64_t first = 0; first < count; first += group) {

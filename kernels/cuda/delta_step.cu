@@ -35,15 +35,14 @@ constexpr int staged_tokens = 8;
 constexpr std::int64_t longest_key = 256;
 constexpr std::int64_t ring_rows = 16, ring_pass_tokens = 8;
 
-struct Arguments {
+struct Arguments {  // without padding, which would carry whatever lay on the stack
   const float *g, *beta;
   float *state, *out;
   std::int64_t tokens;
   int key_heads, value_heads, key_dim, value_dim;
-  bool tiled_heads;
+  int tiled_heads, ring_size;
   float *ring_k, *ring_d, *ring_decay;  // null without a ring
   const std::int32_t* positions;
-  int ring_size;
 };
 
 using Columns = gpu::Vector<float, lane_columns>;
@@ -249,7 +248,7 @@ Arguments arguments_of(const Tensor& state, std::int64_t key_heads, DeltaHeads h
   p.value_heads = static_cast<int>(state.dim(0));
   p.key_dim = static_cast<int>(state.dim(1));
   p.value_dim = static_cast<int>(state.dim(2));
-  p.tiled_heads = heads == DeltaHeads::tiled;
+  p.tiled_heads = heads == DeltaHeads::tiled ? 1 : 0;
   return p;
 }
 

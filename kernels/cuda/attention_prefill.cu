@@ -233,9 +233,9 @@ __global__ void __launch_bounds__(block_threads) attention_prefill_tiles(Rows in
   // The longest rows first: the last blocks to run are the short ones.
   const int first_row = static_cast<int>(gridDim.x - 1 - blockIdx.x) * block_rows;
   const int rows = in.tokens * in.group;
-  const int start = in.first_slot[0];
-  int last_slot = start + min(rows - 1, first_row + block_rows - 1) / in.group;
   const int window = view.table_pages * static_cast<int>(kv_page_tokens);
+  const int start = max(-1, min(in.first_slot[0], window));
+  int last_slot = start + min(rows - 1, first_row + block_rows - 1) / in.group;
   if (start < 0 || last_slot >= window) {
     view.report(kv_fault_beyond_table);
     last_slot = start < 0 ? -1 : window - 1;

@@ -15,8 +15,8 @@ void require_pages(const char* operation, const KvPages& pages) {
   require(layout.heads > 0 && layout.head_dim > 0 && layout.head_dim % 4 == 0, operation, {{"tables", pages.tables}},
           strip + "expected heads of a multiple of 4 dimensions");
   require(pages.tables.type == DType::i32 && pages.tables.rank == 2 && pages.sequences() > 0 &&
-              pages.table_pages() > 0 && pages.window() <= INT32_MAX,
-          operation, {{"tables", pages.tables}}, "expected tables [S, P] of I32");
+              pages.table_pages() > 0 && pages.window() <= std::int64_t{1} << 30,
+          operation, {{"tables", pages.tables}}, "expected tables [S, P] of I32 for at most 2^30 slots");
   require(pages.faults.type == DType::i32 && pages.faults.rank == 1 && pages.faults.dim(0) == 1, operation,
           {{"faults", pages.faults}}, "expected faults [1] of I32");
   require(pages.strips != nullptr && reinterpret_cast<std::uintptr_t>(pages.strips) % 16 == 0 &&

@@ -19,7 +19,9 @@ struct SlotsOfTokens {
 
   /// The strip for a token's slot, and the slot within it; null if the token is left out.
   __device__ __forceinline__ std::byte* strip(const KvView& view, int token, int& in_page) const {
-    const int slot = consecutive ? slots[0] + token : slots[token];
+    // A sum beyond the largest integer becomes negative: no slot.
+    const int slot =
+        consecutive ? static_cast<int>(static_cast<unsigned>(slots[0]) + static_cast<unsigned>(token)) : slots[token];
     in_page = slot % static_cast<int>(kv_page_tokens);
     if (slot < 0) {
       if (slot != -1 || consecutive) view.report(kv_fault_beyond_table);

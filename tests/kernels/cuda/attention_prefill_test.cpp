@@ -218,6 +218,8 @@ TEST_F(CudaAttentionPrefillSmall, LeavesOutAndReportsSlotsWithoutAPage) {
     pages.set_table({table[0], table[1], table[2]});
     run(767, 2);
     EXPECT_EQ(pages.faults(), kv_fault_beyond_table);
+    run(2147483647, 1);
+    EXPECT_EQ(pages.faults(), kv_fault_beyond_table);
     EXPECT_TRUE(std::isnan(run(-1, 1)[0]));
     EXPECT_EQ(pages.faults(), kv_fault_beyond_table);
   }

@@ -139,6 +139,12 @@ TEST_F(CudaKvWriteSmall, LeavesOutAndReportsSlotsWithoutAPage) {
   EXPECT_EQ(faults_of(768), kv_fault_beyond_table);
   EXPECT_EQ(faults_of(-2), kv_fault_beyond_table);
   EXPECT_EQ(faults_of(2147483647), kv_fault_beyond_table);
+  {
+    const OnDevice<float> two(queue(), std::vector<float>(16));
+    const OnDevice<std::int32_t> last(queue(), {2147483647});  // and the one behind it
+    kv_write(queue(), two.tensor({2, 1, 8}), two.tensor({2, 1, 8}), last.tensor({1}), pages.pages());
+    EXPECT_EQ(pages.faults(), kv_fault_beyond_table);
+  }
   const Expected expected(pages, layout);
   expected.expect(pages.bytes());
   EXPECT_EQ(faults_of(255), 0);

@@ -1,17 +1,6 @@
 # One operation a line: kernels/cuda/NAME.cu with its contract NAME.h, and tests/kernels/cuda/NAME_test.cpp. The native
 # library, the emulated one and their tests are all built from this list.
 set(LECTERN_CUDA_OPERATIONS
-  elementwise
-  embed_rows
-  matmul
-  matmul_cublas
-  matvec
-  moe_combine
-  moe_experts_decode
-  moe_experts_prefill
-  moe_route
-  moe_sort
-  rms_norm
   attention_decode
   attention_prefill
   causal_conv1d
@@ -20,8 +9,19 @@ set(LECTERN_CUDA_OPERATIONS
   delta_inputs
   delta_rule
   delta_step
+  elementwise
+  embed_rows
   kv_write
+  matmul
+  matmul_cublas
+  matvec
+  moe_combine
+  moe_experts_decode
+  moe_experts_prefill
+  moe_route
+  moe_sort
   norm_rotary_write
+  rms_norm
   rotary
   sampling
 )

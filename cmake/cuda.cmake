@@ -1,9 +1,6 @@
 # The CUDA toolkit, if it is there. Sets LECTERN_CUDA_NATIVE (nvcc compiles the kernels for devices) and
 # LECTERN_CUDA_EMULATED (its headers are there: the emulator's tests can be built). Without a toolkit both are off, and
 # everything of CUDA is left out.
-option(LECTERN_CUDA "Build the CUDA kernels and their emulated tests where the CUDA toolkit (12 or newer) is installed" ON)
-set(LECTERN_CUDA_ARCHITECTURES "90-real" CACHE STRING
-  "What nvcc compiles for. One keeps development builds quick; the release preset has every one that is supported")
 set(LECTERN_CUDA_NATIVE OFF)
 set(LECTERN_CUDA_EMULATED OFF)
 

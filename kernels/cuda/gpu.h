@@ -7,8 +7,10 @@
 //   - launches by LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...), which returns a cudaError_t and
 //   allows
 //     more than 48 KiB of shared memory where asked; LAUNCH_COOP for kernels that call grid_sync; LAUNCH_DEPENDENT for
-//     kernels that may start before the one in front has ended and call wait_for_previous_grid() before they read its
-//     results. A template id with a comma stands in parentheses;
+//     kernels that may start before the one in front has ended: each of their threads calls wait_for_previous_grid()
+//     before it reads what kernels in front wrote, and before it writes anything at all. A kernel that needs nothing of
+//     the one in front must wait too, or those behind it are not held back. A template id with a comma stands in
+//     parentheses;
 //   - no __activemask, no reliance on lanes running together, no waiting loop without __nanosleep;
 //   - sums over a warp by warp_sum: the same bits as a loop of shuffles, and much faster in the emulator;
 //   - a fence (__threadfence) before an atomic operation that publishes what other blocks will read;

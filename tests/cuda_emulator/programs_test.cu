@@ -174,20 +174,32 @@ TEST_F(ProgramsSmall, AtomicsLoseNothing) {
   EXPECT_EQ(largest.get(), std::vector<int>{199});
 }
 
-__global__ void add_dependent(int* values) {
+/// What no kernel in the stream writes (`summand`) may be read before the wait.
+__global__ void add_dependent(const int* summand, int* values) {
+  SHARED_ARRAY(int, kept, [32]);
+  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  kept[threadIdx.x] = *summand;
+  __syncthreads();
   gpu::wait_for_previous_grid();
-  values[threadIdx.x] += 3;
+  values[i] += kept[31 - threadIdx.x];
   gpu::allow_next_grid();
 }
 
+__global__ void add_plain(const int* summand, int* values) {
+  values[blockIdx.x * blockDim.x + threadIdx.x] += *summand;
+}
+
 TEST_F(ProgramsSmall, DependentLaunchesFollowOneAnother) {
-  const Values<int> values(std::vector<int>(32, 1));
+  const Values<int> values(std::vector<int>(160, 1)), summand(std::vector<int>{3});
   cudaStream_t stream = nullptr;
   EXPECT_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-  for (int i = 0; i < 5; ++i) EXPECT_CUDA(LAUNCH_DEPENDENT(add_dependent, 1, 32, 0, stream, values.data()));
+  EXPECT_CUDA(LAUNCH(add_plain, 5, 32, 0, stream, summand.data(), values.data()));
+  for (int i = 0; i < 5; ++i)
+    EXPECT_CUDA(LAUNCH_DEPENDENT(add_dependent, 5, 32, 0, stream, summand.data(), values.data()));
+  EXPECT_CUDA(LAUNCH(add_plain, 5, 32, 0, stream, summand.data(), values.data()));
   EXPECT_CUDA(cudaStreamSynchronize(stream));
   EXPECT_CUDA(cudaStreamDestroy(stream));
-  EXPECT_EQ(values.get(), std::vector<int>(32, 16));
+  EXPECT_EQ(values.get(), std::vector<int>(160, 22));
 }
 
 }  // namespace

@@ -12,6 +12,21 @@ __global__ void copy_one(const int* from, int* to) {
   to[threadIdx.x] = from[threadIdx.x];
 }
 
+/// Reads before it waits.
+__global__ void copy_too_early(const int* from, int* to) {
+  const int value = from[threadIdx.x];
+  gpu::wait_for_previous_grid();
+  to[threadIdx.x] = value;
+}
+__global__ void copy_after_waiting(const int* from, int* to) {
+  gpu::wait_for_previous_grid();
+  to[threadIdx.x] = from[threadIdx.x];
+}
+/// Needs nothing of the kernel in front, and so lets go of it: who follows waits for this kernel alone.
+__global__ void break_the_chain(int* to) {
+  *to = 1;
+}
+
 cudaStream_t new_stream() {
   cudaStream_t stream = nullptr;
   cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
@@ -84,6 +99,31 @@ const std::vector<SeededBug>& host_bugs() {
          cudaGraphExec_t exec = nullptr;
          cudaGraphInstantiate(&exec, graph, 0);
          cudaGraphLaunch(exec, first);
+         return to.are([](int i) { return i; });
+       }},
+      {"dependent_reads_too_early",
+       [] {
+         const SeededValues middle(32), to(32);
+         cudaStream_t stream = new_stream();
+         LAUNCH(number, 1, 32, 0, stream, middle.data());
+         LAUNCH_DEPENDENT(copy_too_early, 1, 32, 0, stream, middle.data(), to.data());
+         return to.are([](int i) { return i; });
+       }},
+      {"dependent_does_not_wait",
+       [] {
+         const SeededValues middle(32), to(32);
+         cudaStream_t stream = new_stream();
+         LAUNCH(number, 1, 32, 0, stream, middle.data());
+         LAUNCH_DEPENDENT(copy_one, 1, 32, 0, stream, middle.data(), to.data());
+         return to.are([](int i) { return i; });
+       }},
+      {"dependent_chain_is_broken",
+       [] {
+         const SeededValues middle(32), to(32), other(1);
+         cudaStream_t stream = new_stream();
+         LAUNCH(number, 1, 32, 0, stream, middle.data());
+         LAUNCH_DEPENDENT(break_the_chain, 1, 1, 0, stream, other.data());
+         LAUNCH_DEPENDENT(copy_after_waiting, 1, 32, 0, stream, middle.data(), to.data());
          return to.are([](int i) { return i; });
        }},
       {"cooperative_grid_too_large",

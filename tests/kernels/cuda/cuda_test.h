@@ -103,7 +103,7 @@ class GuardedOnDevice {
   std::vector<T> raw() const {
     const std::vector<unsigned char> all = download();
     std::vector<T> result(static_cast<std::size_t>(bytes_) / sizeof(T));
-    std::memcpy(result.data(), all.data() + guard_bytes, static_cast<std::size_t>(bytes_));
+    if (bytes_ > 0) std::memcpy(result.data(), all.data() + guard_bytes, static_cast<std::size_t>(bytes_));
     return result;
   }
   /// bf16 widened to float.

@@ -27,5 +27,6 @@
 #define LAUNCH_COOP(kernel, grid, block, shared_bytes, stream, ...)                                               \
   emu::launch_allowed(#kernel, emu::LaunchKind::cooperative, (kernel), (grid), (block), (shared_bytes), (stream), \
                       __VA_ARGS__)
-// The emulator runs one kernel after the other, as programmatic dependent launch may.
-#define LAUNCH_DEPENDENT LAUNCH
+#define LAUNCH_DEPENDENT(kernel, grid, block, shared_bytes, stream, ...)                                        \
+  emu::launch_allowed(#kernel, emu::LaunchKind::dependent, (kernel), (grid), (block), (shared_bytes), (stream), \
+                      __VA_ARGS__)

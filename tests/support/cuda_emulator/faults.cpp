@@ -16,7 +16,7 @@ namespace {
 // Not what a signal handler may do in general (it allocates); here the fault was in a kernel, on another stack.
 void explain(int number, siginfo_t* info, void*) {
   signal(number, SIG_DFL);
-  if (machine().is_running()) {
+  if (active_machine && machine().is_running()) {
     const std::string what = machine().is_stack_overflow(info->si_addr) ? "stack overflow of a CUDA thread"
                                                                         : memory().describe(info->si_addr);
     std::fprintf(stderr, "cuda emulator (order %s): memory fault at %p: %s%s\n", describe(settings()).c_str(),

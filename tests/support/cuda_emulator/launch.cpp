@@ -95,8 +95,9 @@ cudaError_t submit(Grid grid, const void* function, cudaStream_t stream) {
   auto shared_grid = std::make_shared<Grid>(std::move(grid));
   Work work;
   work.name = name;
+  work.grid = shared_grid;
   work.run = [shared_grid] {
-    std::string report = machine().run(*shared_grid);
+    std::string report = machine_number(0).run(*shared_grid);
     if (!report.empty()) runtime().set_fault(cudaErrorLaunchFailure, std::move(report));
   };
   return runtime().add(stream, std::move(work), cudaGraphNodeTypeKernel);

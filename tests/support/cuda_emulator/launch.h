@@ -11,7 +11,7 @@
 
 namespace emu {
 
-enum class LaunchKind { plain, cooperative };
+enum class LaunchKind { plain, cooperative, dependent };
 
 /// What a kernel may not be given: an address that is not the device's. Notes the fault for the launch that follows.
 void check_pointer(const char* kernel, int argument, const void* pointer);
@@ -21,10 +21,13 @@ cudaError_t submit(Grid grid, const void* function, cudaStream_t stream);
 
 template <class T>
 inline void check_argument(const char* kernel, int argument, const T& value) {
-  if constexpr (std::is_pointer_v<T>)
+  if constexpr (std::is_pointer_v<T>) {
     check_pointer(kernel, argument, value);
-  else if constexpr (std::is_class_v<T>)
-    check_structure(kernel, argument, &value, sizeof value);
+  } else if constexpr (std::is_class_v<T>) {
+    T copy = value;
+    __builtin_clear_padding(&copy);  // there may stand anything, an address of the host's stack too
+    check_structure(kernel, argument, &copy, sizeof copy);
+  }
 }
 
 template <class... P, class... A>
@@ -41,6 +44,7 @@ cudaError_t launch(const char* name, LaunchKind kind, void (*kernel)(P...), dim3
   grid.threads = threads;
   grid.dynamic_shared_bytes = shared_bytes;
   grid.cooperative = kind == LaunchKind::cooperative;
+  grid.dependent = kind == LaunchKind::dependent;
   grid.run = [kernel, values] { std::apply(kernel, *values); };
   return submit(std::move(grid), reinterpret_cast<const void*>(kernel), stream);
 }

@@ -9,12 +9,17 @@
 
 namespace emu {
 
-Machine& machine() {
-  static Machine& instance = *new Machine;  // never destroyed: the leak check runs after static destructors
-  return instance;
+Machine& machine_number(int number) {
+  static Machine* const machines = new Machine[2];  // never destroyed: the leak check runs after static destructors
+  return machines[number];
 }
 
 std::string Machine::run(const Grid& grid) {
+  begin(grid, false);
+  return retire();
+}
+
+Machine::Progress Machine::begin(const Grid& grid, bool ahead) {
   const Settings& chosen = settings();
   grid_ = &grid;
   report_.clear();
@@ -26,6 +31,8 @@ std::string Machine::run(const Grid& grid) {
   head_ = tail_ = 0;
   live_threads_ = 0;
   grid_barrier_.arrived = 0;
+  ahead_ = ahead;
+  waiting_for_previous_ = 0;
 
   block_count_ = std::uint64_t{grid.blocks.x} * grid.blocks.y * grid.blocks.z;
   next_block_ = 0;
@@ -49,20 +56,47 @@ std::string Machine::run(const Grid& grid) {
     fibers_abandoned_ = false;
   }
 
-  host_.adopt_host_stack();
-  blockDim = grid.threads;
-  gridDim = grid.blocks;
   for (std::size_t i = 0; i < slots_in_use_; ++i) start_block(*slots_[i]);
   release(&launch_edge_);
+  return enter();
+}
+
+Machine::Progress Machine::enter() {
+  host_.adopt_host_stack();
+  active_machine = this;
+  blockDim = grid_->threads;
+  gridDim = grid_->blocks;
   Thread* first = take_ready();
   current_ = first;
   threadIdx = first->index;
   blockIdx = first->block->index;
   host_.switch_to(first->fiber);
   current_ = nullptr;
+  return waiting_for_previous_ > 0 && report_.empty() ? Progress::waits : Progress::ended;
+}
+
+Machine::Progress Machine::go_on() {
+  ahead_ = false;
+  waiting_for_previous_ = 0;
+  for (std::size_t i = 0; i < slots_in_use_; ++i)
+    for (int n = 0; n < slots_[i]->thread_count; ++n) {
+      Thread& thread = *slots_[i]->threads[static_cast<std::size_t>(n)];
+      if (thread.waits_for != &ahead_) continue;
+      thread.waits_for = nullptr;
+      make_ready(thread);
+    }
+  release(&previous_edge_);
+  return enter();
+}
+
+const std::string& Machine::retire() {
   for (std::size_t i = 0; i < slots_in_use_; ++i)
     for (char& edge : slots_[i]->end_edges) acquire(&edge);
   return report_;
+}
+
+void Machine::abandon() {
+  fibers_abandoned_ = true;
 }
 
 uint3 Machine::block_at(std::uint64_t step) const {
@@ -118,10 +152,11 @@ void Machine::start_block(Block& block) {
 
 void Machine::thread_main() {
   Fiber::arrived();
-  Machine& m = machine();
+  Machine& m = machine();  // fibers stay with the machine that made them
   for (;;) {
     const Block& block = *m.current_->block;
     acquire(&m.launch_edge_);
+    if (!m.ahead_) acquire(&m.previous_edge_);
     acquire(const_cast<char*>(&block.end_edges[(block.generation + 1) % 2]));
     m.grid_->run();
     m.end_thread();
@@ -145,7 +180,7 @@ void Machine::end_thread() {
     blockIdx = block.index;
   } else if (next) {
     go_on_with(*next);
-  } else if (live_threads_ == 0) {
+  } else if (live_threads_ == 0 || waiting_for_previous_ > 0) {
     me.fiber.switch_to(host_);
   } else {
     deadlock();
@@ -180,6 +215,7 @@ void Machine::go_on_with(Thread& next) {
 
 void Machine::wait_turn() {
   Thread* next = take_ready();
+  if (!next && waiting_for_previous_ > 0) return current_->fiber.switch_to(host_);
   if (!next) deadlock();
   if (next != current_) go_on_with(*next);
 }

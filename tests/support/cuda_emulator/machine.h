@@ -94,6 +94,7 @@ struct Grid {
   dim3 blocks, threads;
   std::size_t dynamic_shared_bytes = 0, shared_limit_bytes = 0;
   bool cooperative = false;
+  bool dependent = false;     // by LAUNCH_DEPENDENT: may begin before the kernel in front has ended
   std::function<void()> run;  // one thread's work
 };
 
@@ -101,6 +102,16 @@ class Machine {
  public:
   /// Runs the whole grid. Returns the report of a fault, empty if there was none.
   std::string run(const Grid& grid);
+
+  enum class Progress { ended, waits };
+  /// The same in steps. `ahead`: the kernel in front has not run yet, so threads wait in wait_for_previous_grid();
+  /// when no other can go on, begin() returns `waits`, and go_on() runs the rest when the time has come.
+  Progress begin(const Grid& grid, bool ahead);
+  Progress go_on();
+  /// After the end: the host sees what the kernel wrote. Returns the report.
+  const std::string& retire();
+  /// Instead of go_on(): gives up a kernel that waits.
+  void abandon();
 
   // What device functions call; all run on a CUDA thread.
   Thread& self() { return *current_; }
@@ -112,6 +123,7 @@ class Machine {
   int block_barrier(int id, int needed, bool waits, int predicate, const char* name, Place place,
                     int* arrived = nullptr);
   void grid_barrier(Place place);
+  void wait_for_previous_grid(Place place);
   /// Waits for all lanes of `mask` that are alive; `orders_memory`: as __syncwarp does.
   void collective(unsigned mask, const char* operation, int parameter, const void* in, void* out,
                   void (*exchange)(Collective&), bool orders_memory, Place place);
@@ -129,6 +141,7 @@ class Machine {
 
  private:
   static void thread_main();
+  Progress enter();
   void start_block(Block& block);
   void end_thread();
   void finish_block(Block& block);
@@ -163,11 +176,18 @@ class Machine {
   std::size_t idle_turns_ = 0;
   std::uint64_t launches_ = 0, switches_ = 0;
   bool fibers_abandoned_ = false;
-  char launch_edge_ = 0;
+  bool ahead_ = false;
+  int waiting_for_previous_ = 0;  // threads
+  char launch_edge_ = 0, previous_edge_ = 0;
   std::string report_;
 };
 
-/// The one machine; it lives until the process ends.
-Machine& machine();
+/// The machine whose kernel runs. There are two, for a kernel and the one that begins ahead; they live until the
+/// process ends.
+inline Machine* active_machine = nullptr;
+inline Machine& machine() {
+  return *active_machine;
+}
+Machine& machine_number(int number);
 
 }  // namespace emu

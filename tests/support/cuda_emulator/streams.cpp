@@ -126,8 +126,51 @@ cudaError_t Runtime::wait(cudaStream_t stream, cudaEvent_t event) {
 void Runtime::run_one(CUstream_st& stream) {
   Work work = std::move(stream.work.front());
   stream.work.pop_front();
-  work.run();
+  if (work.grid && settings().order != Order::natural)
+    run_kernels(stream, work.grid);
+  else
+    work.run();
   if (stream.destroyed) destroy_stream(&stream);
+}
+
+/// A kernel launched by LAUNCH_DEPENDENT begins before the one in front of it: as far as its threads get without that
+/// one's results. What it reads or writes before wait_for_previous_grid() is then wrong; and if it never waits, neither
+/// is the kernel behind it held back, whose own wait is for this one alone.
+void Runtime::run_kernels(CUstream_st& stream, std::shared_ptr<Grid> grid) {
+  Machine *now = &machine_number(0), *ahead = &machine_number(1);
+  bool has_begun = false;
+  const auto ended_well = [&](Machine& machine) {
+    if (machine.retire().empty()) return true;
+    set_fault(cudaErrorLaunchFailure, machine.retire());
+    return false;
+  };
+  for (;;) {
+    std::shared_ptr<Grid> next;
+    bool in_front_has_ended = false;
+    while (!next && !stream.work.empty() && stream.work.front().grid && stream.work.front().grid->dependent) {
+      std::shared_ptr<Grid> candidate = stream.work.front().grid;
+      stream.work.pop_front();
+      if (ahead->begin(*candidate, !in_front_has_ended) == Machine::Progress::waits) {
+        next = candidate;
+      } else if (!ended_well(*ahead)) {
+        if (has_begun) now->abandon();
+        return;
+      }
+      in_front_has_ended = true;
+    }
+    if (has_begun)
+      now->go_on();
+    else
+      now->begin(*grid, false);
+    if (!ended_well(*now)) {
+      if (next) ahead->abandon();
+      return;
+    }
+    if (!next) return;
+    std::swap(now, ahead);
+    grid = next;
+    has_begun = true;
+  }
 }
 
 bool Runtime::run_any(bool blocking_only) {

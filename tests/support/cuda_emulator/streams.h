@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "machine.h"
+
 namespace emu {
 
 /// One recording of an event.
@@ -20,8 +22,9 @@ struct Recording {
 struct Work {
   std::string name;
   std::function<void()> run;
-  std::shared_ptr<Recording> after;    // waits until it is done
-  std::shared_ptr<Recording> reaches;  // marks it done
+  std::shared_ptr<Recording> after;      // waits until it is done
+  std::shared_ptr<Recording> reaches;    // marks it done
+  std::shared_ptr<Grid> grid = nullptr;  // of a kernel
 };
 
 struct GraphNode {
@@ -77,6 +80,7 @@ class Runtime {
 
  private:
   void run_one(CUstream_st& stream);
+  void run_kernels(CUstream_st& stream, std::shared_ptr<Grid> grid);
   /// True if something ran; `blocking_only`: of streams that wait for the null stream.
   bool run_any(bool blocking_only);
 

@@ -27,6 +27,17 @@ void Machine::grid_barrier(Place place) {
   arrive(grid_barrier_, nullptr, 0, true, 0, "grid_sync", place, nullptr);
 }
 
+void Machine::wait_for_previous_grid(Place place) {
+  if (ahead_) {
+    current_->waits_for = &ahead_;
+    current_->waits_in = "wait_for_previous_grid";
+    current_->waits_at = place;
+    ++waiting_for_previous_;
+    wait_turn();
+  }
+  acquire(&previous_edge_);
+}
+
 int Machine::arrive(Barrier& barrier, Block* block, int needed, bool waits, int predicate, const char* name,
                     Place place, int* arrived) {
   Thread& me = *current_;

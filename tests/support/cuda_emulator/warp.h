@@ -290,7 +290,9 @@ inline void named_barrier_arrive(int threads, emu::Place place = emu::Place::her
 inline void grid_sync(emu::Place place = emu::Place::here()) {
   emu::machine().grid_barrier(place);
 }
-inline void wait_for_previous_grid() {}
+inline void wait_for_previous_grid(emu::Place place = emu::Place::here()) {
+  emu::machine().wait_for_previous_grid(place);
+}
 inline void allow_next_grid() {}
 
 }  // namespace gpu

@@ -71,12 +71,14 @@ __device__ __forceinline__ void multiply_blocks(const DeviceProduct& product, co
   const std::byte* rows[ROWS];
 #pragma unroll
   for (int r = 0; r < ROWS; ++r) rows[r] = row_of<ROWS>(product, place, r);
+#pragma unroll 1  // `ahead` is as far as registers reach
   for (int first = place.lane; first < parts; first += ahead * place.lanes) {
     typename Format::Raw raw[ahead][ROWS];
 #pragma unroll
     for (int i = 0; i < ahead; ++i)
 #pragma unroll
-      for (int r = 0; r < ROWS; ++r) raw[i][r] = Format::load(rows[r], min(first + i * place.lanes, parts - 1));
+      for (int r = 0; r < ROWS; ++r)
+        raw[i][r] = Format::load(rows[r], ahead == 1 ? first : min(first + i * place.lanes, parts - 1));
 #pragma unroll
     for (int i = 0; i < ahead; ++i) {
       const int part = first + i * place.lanes;
@@ -102,6 +104,7 @@ __device__ __forceinline__ void multiply_values(const DeviceProduct& product, co
   const Stored* rows[ROWS];
 #pragma unroll
   for (int r = 0; r < ROWS; ++r) rows[r] = reinterpret_cast<const Stored*>(row_of<ROWS>(product, place, r));
+#pragma unroll 1
   for (int first = N * place.lane; first < columns; first += ahead * N * place.lanes) {
     gpu::Vector<Stored, N> weights[ahead][ROWS];
 #pragma unroll
@@ -116,19 +119,16 @@ __device__ __forceinline__ void multiply_values(const DeviceProduct& product, co
       const float* from = x + column;
 #pragma unroll
       for (int t = 0; t < TOKENS; ++t) {
-        float values[N];
         constexpr int run = N < 4 ? N : 4;
 #pragma unroll
         for (int j = 0; j < N; j += run) {
-          const auto loaded = gpu::Vector<float, run>::load(from + j);
+          const auto values = gpu::Vector<float, run>::load(from + j);
 #pragma unroll
-          for (int k = 0; k < run; ++k) values[j + k] = loaded.values[k];
+          for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+            for (int k = 0; k < run; ++k)
+              sums[t][r] = __fmaf_rn(gpu::to_float(weights[i][r].values[j + k]), values.values[k], sums[t][r]);
         }
-#pragma unroll
-        for (int r = 0; r < ROWS; ++r)
-#pragma unroll
-          for (int j = 0; j < N; ++j)
-            sums[t][r] = __fmaf_rn(gpu::to_float(weights[i][r].values[j]), values[j], sums[t][r]);
         if (t + 1 < tokens) from += columns;
       }
     }
@@ -148,11 +148,8 @@ __global__ void __launch_bounds__(block_threads, TOKENS == 1   ? 3
     matvec_rows(const float* x, int tokens, int columns, const unsigned char* rounded_before, ProductList list) {
   DYN_SHARED(shared);
   SHARED_ARRAY(float, part_sums, [TOKENS][warps]);
-  const unsigned char* rounded = rounded_before;
-  if (list.has_quantized && rounded == nullptr) {
+  if (list.has_quantized && rounded_before == nullptr)
     round_rows<warps>(x, columns, tokens, columns, shared, part_sums);
-    rounded = shared;
-  }
   const int warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);
   for (int tile = static_cast<int>(blockIdx.x); tile < list.tiles; tile += static_cast<int>(gridDim.x)) {
     int index = 0;
@@ -166,6 +163,7 @@ __global__ void __launch_bounds__(block_threads, TOKENS == 1   ? 3
     float sums[TOKENS][ROWS] = {};
     with_stored_type(product.type, [&]<class Stored>() {
       if constexpr (is_block<Stored>) {
+        const unsigned char* rounded = rounded_before != nullptr ? rounded_before : shared;
         multiply_blocks<Stored>(product, place, rounded, tokens, columns, sums);
       } else {
         constexpr int wide = 16 / static_cast<int>(sizeof(Stored));

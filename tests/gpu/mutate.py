@@ -29,7 +29,14 @@ ORDERS = ["natural", "reverse", "random:1", "random:2"]
 FOUNDATION = {"gpu.h", "device.h", "queue.h", "check.h", "device_buffer.h"}
 
 # Mutants that compute the same, or what no test can tell from it: (file, the line as it stands, mutation, reason).
-EQUIVALENT = []
+EQUIVALENT = [
+    ("delta_rule.cu", "if (step + 1 < 4) load_step(step + 1);", "< to <=", "loads fragments that nobody uses"),
+    ("delta_chunks.cu", "for (int member = 0; member < p.group; member += heads_at_once) {", "< to <=",
+     "one more round, for no heads"),
+    ("convolution_window.h", "for (int tap = 0; tap + 1 < WIDTH; ++tap) rows[tap] = rows[tap + 1];", "< to <=",
+     "the last row is replaced in the next line"),
+    ("delta_gate.h", "return decay * (x > 20.0f ? x : log1pf(expf(x)));", "> to >=", "both are 20 at 20"),
+]
 
 
 class Mutation:

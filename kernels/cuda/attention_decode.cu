@@ -4,20 +4,22 @@
 //   Block: D / 64 warps; pieces of the sequence (attention_pieces.h), tile by tile of 16 slots a warp (64 at D = 256).
 //   Sᵀ = K Qᵀ by mma.m16n8k16, keys as the operand of 16 rows: 8 columns waste nothing. A warp multiplies its 16
 //   slots; maxima and weights go through shared memory; for Oᵀ += Vᵀ Pᵀ a warp takes its 64 dimensions of all slots.
-//   So every key and value is wanted by one lane of one warp alone, in runs of 8 dimensions: the order of dimensions
-//   within a product and of output rows is free, and each lane copies by cp.async exactly what it will read. Its part
-//   of shared memory is a queue of its own: no barrier, no ldmatrix, no bank conflict for the data; two barriers a tile
-//   for maxima and weights. Values are paired up slot by slot with byte_perm (a transposition in registers).
-//   The queue goes on from piece to piece: 64 KB (3 to 4 quarter tiles of 16 KB) are under way at any time, 2 blocks a
-//   multiprocessor on an H100: far more than the 18 KB that 3.35 TB/s and 700 ns ask for.
-//   Rows of different slot counts in one block: tiles behind a row's last slot change nothing (weights 0, factor 1),
-//   and where its pieces are smaller than the block's, its state is put away and started anew at their ends. Merge: one
-//   block for 64 dimensions of a row and head, pieces in order in four interleaved sums. Bytes at Qwen3-Next-80B, one
-//   row at 262,144 slots: 537 MB (int8: 273 MB) and 17 MB of results written and read (second-level cache on most
-//   cards): 160 us at the H100's 3.35 TB/s, 300 us at a 5090's 1.79. Instructions: about 300 a warp and tile of 64 KB,
-//   75 cycles of the 4,500 that memory takes on an H100; 8 rows about 2,000, 500 cycles. Limit: memory; designed for 92
-//   % of copy bandwidth at 262,144 (NInfer: 98 % on a 5090; int8 88 %). Below 8,192 slots (8 MB) it is latency: one
-//   tile a block; blocks without a piece end at once, and there are never more than two a multiprocessor.
+//   So every key and value is wanted by one lane of one warp alone: each lane copies by cp.async exactly what it will
+//   read, to a queue of its own (attention_queue.h). Data needs no barrier, no ldmatrix and meets no bank conflict;
+//   two barriers a tile serve maxima and weights. Values are paired up slot by slot with byte_perm.
+//   The queue goes on from piece to piece: 64 KB (64 columns: 32 KB) are under way at any time, two blocks a
+//   multiprocessor on an H100: well above the 18 KB that 3.35 TB/s and 700 ns ask for.
+//   Rows of different slot counts in one block: tiles behind a row's last slot change nothing (weights 0, factor 1);
+//   where its pieces are smaller than the block's, its state is put away and started anew at their ends.
+//   Registers: 100 for 8 columns, 250 for 64, whose maxima and factors therefore live in shared memory.
+//   Merge: one block for 64 dimensions of a row and head, pieces in order in four interleaved sums.
+//   Bytes at Qwen3-Next-80B, one row at 262,144 slots: 537 MB (int8: 273 MB), and 8.5 MB of results written and read
+//   (from the second-level cache on most cards): 160 us at the H100's 3.35 TB/s, 300 us at a 5090's 1.79. FLOPs: 4.3 G.
+//   Instructions: about 300 a warp and tile of 64 KB, 75 cycles of the 4,500 that memory takes on an H100; 8 rows about
+//   2,000, 500 cycles.
+//   Limit: memory; designed for 92 % of copy bandwidth at 262,144 slots (NInfer on a 5090: 98 %, int8 88 %). Below
+//   8,192 slots (8 MB) it is latency, one tile a block; blocks without a piece end at once, and there are never more
+//   than two a multiprocessor.
 // hot: attention_decode_pieces
 // hot: attention_decode_merge
 #include "kernels/cuda/attention_decode.h"
@@ -27,6 +29,7 @@
 #include "kernels/cuda/attention_output.h"
 #include "kernels/cuda/attention_pieces.h"
 #include "kernels/cuda/attention_prefill.h"
+#include "kernels/cuda/attention_queue.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/kv_device.h"
 #include "kernels/require.h"
@@ -43,202 +46,6 @@ struct DecodeRows {
   float scale_log2;                           // scale * log2(e)
 };
 
-/// The eight values that a lane copies and reads at once.
-template <class Value>
-struct Unit;
-template <>
-struct Unit<Kv16> {
-  using type = uint4;
-};
-template <>
-struct Unit<Kv8> {
-  using type = uint2;
-};
-
-template <int D, int NT, class Value>
-struct Sizes {
-  static constexpr bool is_wide = sizeof(Value) == 2;
-  static constexpr int warps = D / 64;
-  static constexpr int threads = 32 * warps;
-  static constexpr int tile = 16 * warps;  // slots
-  static constexpr int columns = 8 * NT;
-  static constexpr int parts = D == 64 ? 1 : 2;  // of a tile's keys, and of its values: what is copied as one
-  static constexpr int units = D / 16 / parts;   // of a lane and part
-  static constexpr int unit_bytes = 8 * static_cast<int>(sizeof(Value));
-  static constexpr int slot_bytes = threads * (units * unit_bytes + (is_wide ? 0 : 16));  // int8: and four scales
-  static constexpr int wide_slots = D < 256 ? 8 : NT <= 2 ? 5 : NT == 4 ? 4 : 3;
-  static constexpr int slots = is_wide ? wide_slots : wide_slots * 8 / 5;  // of the queue
-  static constexpr int weight_stride = tile + 8;                           // bf16 of a column; 8: no bank conflicts
-  static constexpr int queries_at = slots * slot_bytes;
-  static constexpr int weights_at = queries_at + columns * D * 2;
-  // f32 of all columns: maxima and sums of each warp, factors, maxima so far (two: the old ones and the new); Column.
-  static constexpr int warp_values_at = weights_at + columns * weight_stride * 2;
-  static constexpr int columns_at = warp_values_at + (2 * warps + 3) * columns * 4;
-  static constexpr int shared_bytes = columns_at + columns * 16 + 8;
-  static_assert(shared_bytes <= 99 << 10);
-};
-
-/// What a column of a block stands for: in shared memory, where it costs no registers.
-struct alignas(16) Column {
-  int slots;        // 0 if it is not there or not in use
-  int piece_shift;  // log2 of the slots of its pieces
-  int head_row;     // of [T * Hq]
-};
-
-/// Where a block is on its way: it takes every gridDim.x-th piece.
-struct Walk {
-  int piece_slots, all_slots;
-  int piece, tile;  // number of the piece, first slot of the tile
-
-  __device__ Walk(int slots_of_piece, int slots)
-      : piece_slots(slots_of_piece),
-        all_slots(slots),
-        piece(static_cast<int>(blockIdx.x)),
-        tile(static_cast<int>(blockIdx.x) * slots_of_piece) {}
-  __device__ __forceinline__ bool is_done() const { return tile >= all_slots; }
-  __device__ __forceinline__ int piece_end() const { return min((piece + 1) * piece_slots, all_slots); }
-  __device__ __forceinline__ void next(int tile_slots) {
-    tile += tile_slots;
-    if (tile < piece_end()) return;
-    piece += static_cast<int>(gridDim.x);
-    tile = piece <= (all_slots - 1) / piece_slots ? piece * piece_slots : all_slots;
-  }
-};
-
-/// The queue of keys and values of one lane: units that it copies and reads itself.
-template <int D, int NT, class Value>
-class LaneQueue {
-  using S = Sizes<D, NT, Value>;
-  using U = typename Unit<Value>::type;
-
- public:
-  __device__ LaneQueue(unsigned char* shared, const KvView& view, int sequence, int kv_head, Walk walk)
-      : own_(shared + threadIdx.x * S::unit_bytes), view_(view), walk_(walk), sequence_(sequence), kv_head_(kv_head) {
-#pragma unroll 1
-    for (int i = 0; i < S::slots - 1; ++i) begin_next(i);
-  }
-
-  /// Waits for the next part and starts one more copy.
-  __device__ __forceinline__ void turn() {
-    begin_next(slot_);  // into what was read last
-    slot_ = slot_ + 1 == S::slots ? 0 : slot_ + 1;
-    gpu::cp_async_wait<S::slots - 1>();
-  }
-  __device__ __forceinline__ U unit(int i) const {
-    return *reinterpret_cast<const U*>(own_ + slot_ * S::slot_bytes + i * S::threads * S::unit_bytes);
-  }
-  /// Scales of the lane's two slots: keys, values (int8; with the last part of keys).
-  __device__ __forceinline__ float4 scales() const {
-    return *scales_of(slot_);
-  }
-
- private:
-  __device__ __forceinline__ float4* scales_of(int slot) const {
-    unsigned char* start = own_ - threadIdx.x * S::unit_bytes + slot * S::slot_bytes;
-    return reinterpret_cast<float4*>(start + S::threads * S::units * S::unit_bytes) + threadIdx.x;
-  }
-  __device__ __forceinline__ void copy(int slot, int i, int part, int slot_in_tile, int first_dim) {
-    unsigned char* to = own_ + slot * S::slot_bytes + i * S::threads * S::unit_bytes;
-    if (number_ >= 0 && walk_.tile + slot_in_tile < walk_.all_slots) {
-      const std::int64_t row = view_.row(part, kv_head_, walk_.tile % static_cast<int>(kv_page_tokens) + slot_in_tile);
-      const std::byte* from = view_.strip_of(number_) + (row * D + first_dim) * static_cast<int>(sizeof(Value));
-      if constexpr (S::is_wide)
-        gpu::cp_async16(to, from);
-      else
-        gpu::cp_async8(to, from);
-    } else {
-      *reinterpret_cast<U*>(to) = U{};
-    }
-  }
-  __device__ __forceinline__ void copy_scale(float* to, int part, int slot_in_tile) {
-    if (number_ >= 0 && walk_.tile + slot_in_tile < walk_.all_slots)
-      gpu::cp_async4(
-          to, view_.scale(view_.strip_of(number_),
-                          view_.row(part, kv_head_, walk_.tile % static_cast<int>(kv_page_tokens) + slot_in_tile)));
-    else
-      *to = 0.0f;
-  }
-  __device__ __forceinline__ void begin_next(int slot) {
-    if (!walk_.is_done()) {
-      const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
-      const int g = lane / 4, t = lane % 4;
-      const int page = walk_.tile / static_cast<int>(kv_page_tokens);
-      if (page != page_) number_ = view_.number(sequence_, page_ = page);
-      if (part_ < S::parts) {  // keys: the warp's 16 slots
-#pragma unroll
-        for (int i = 0; i < S::units; ++i)
-          copy(slot, i, 0, 16 * warp + g + i % 2 * 8, (part_ * (S::units / 2) + i / 2) * 32 + 8 * t);
-        if constexpr (!S::is_wide) {
-          if (part_ == S::parts - 1) {
-            float* scales = reinterpret_cast<float*>(scales_of(slot));
-#pragma unroll
-            for (int i = 0; i < 4; ++i) copy_scale(scales + i, i / 2, 16 * warp + g + i % 2 * 8);
-          }
-        }
-      } else {  // values: the warp's 64 dimensions
-#pragma unroll
-        for (int i = 0; i < S::units; ++i)
-          copy(slot, i, 1, ((part_ - S::parts) * (S::units / 4) + i / 4) * 16 + 2 * t + i % 2 + i % 4 / 2 * 8,
-               64 * warp + 8 * g);
-      }
-      if (++part_ == 2 * S::parts) {
-        part_ = 0;
-        walk_.next(S::tile);
-      }
-    }
-    gpu::cp_async_commit();
-  }
-
-  unsigned char* own_;
-  const KvView& view_;
-  Walk walk_;
-  int sequence_, kv_head_;
-  int page_ = -1, number_ = -1;  // of the sequence, of the pool
-  int part_ = 0, slot_ = S::slots - 1;
-};
-
-/// Words of eight values that are neighbours in memory, as pairs of bf16.
-__device__ __forceinline__ void widen(const uint4& unit, std::uint32_t (&pairs)[4]) {
-  pairs[0] = unit.x;
-  pairs[1] = unit.y;
-  pairs[2] = unit.z;
-  pairs[3] = unit.w;
-}
-__device__ __forceinline__ void widen(const uint2& unit, std::uint32_t (&pairs)[4]) {
-  pairs[0] = bf16_of_bytes<0, 1>(unit.x);
-  pairs[1] = bf16_of_bytes<2, 3>(unit.x);
-  pairs[2] = bf16_of_bytes<0, 1>(unit.y);
-  pairs[3] = bf16_of_bytes<2, 3>(unit.y);
-}
-
-/// Eight dimensions of four slots as the operand of four products of 16 rows: product m has dimensions 2 m (rows g) and
-/// 2 m + 1 (rows g + 8); slots become pairs.
-__device__ __forceinline__ void pair_slots(const uint4& s0, const uint4& s1, const uint4& s8, const uint4& s9,
-                                           std::uint32_t (&a)[4][4]) {
-  const std::uint32_t words[4][4] = {
-      {s0.x, s1.x, s8.x, s9.x}, {s0.y, s1.y, s8.y, s9.y}, {s0.z, s1.z, s8.z, s9.z}, {s0.w, s1.w, s8.w, s9.w}};
-#pragma unroll
-  for (int m = 0; m < 4; ++m)
-#pragma unroll
-    for (int i = 0; i < 4; i += 2) {
-      a[m][i] = __byte_perm(words[m][i], words[m][i + 1], 0x5410);
-      a[m][i + 1] = __byte_perm(words[m][i], words[m][i + 1], 0x7632);
-    }
-}
-__device__ __forceinline__ void pair_slots(const uint2& s0, const uint2& s1, const uint2& s8, const uint2& s9,
-                                           std::uint32_t (&a)[4][4]) {
-  const std::uint32_t words[2][4] = {{s0.x, s1.x, s8.x, s9.x}, {s0.y, s1.y, s8.y, s9.y}};
-#pragma unroll
-  for (int m = 0; m < 4; ++m)
-#pragma unroll
-    for (int i = 0; i < 4; i += 2) {
-      const std::uint32_t both =
-          __byte_perm(words[m / 2][i], words[m / 2][i + 1], m % 2 == 0 ? 0x5140 : 0x7362);  // low dimension, high one
-      a[m][i] = bf16_of_bytes<0, 1>(both);
-      a[m][i + 1] = bf16_of_bytes<2, 3>(both);
-    }
-}
-
 /// Maximum or sum over the eight lanes that have other slots of the same columns.
 __device__ __forceinline__ float column_max(float x) {
 #pragma unroll
@@ -251,15 +58,17 @@ __device__ __forceinline__ float column_sum(float x) {
   return x;
 }
 
+// Two blocks a multiprocessor; where that is the limit of the registers anyway (0), ptxas does better left alone.
 template <int D, int NT, class Value>
-__global__ void __launch_bounds__(Sizes<D, NT, Value>::threads) attention_decode_pieces(DecodeRows in, KvView view) {
-  using S = Sizes<D, NT, Value>;
+__global__ void __launch_bounds__(DecodeSizes<D, NT, Value>::threads, NT == 8 ? 0 : 2)
+    attention_decode_pieces(DecodeRows in, KvView view) {
+  using S = DecodeSizes<D, NT, Value>;
   DYN_SHARED(shared);
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32, g = lane / 4, t = lane % 4;
   const int kv_head = static_cast<int>(blockIdx.y) % view.heads, sequence = static_cast<int>(blockIdx.z);
   const int first_column = static_cast<int>(blockIdx.y) / view.heads * S::columns;
   const int first_row = sequence * in.rows_per_sequence;
-  Column* columns = reinterpret_cast<Column*>(shared + S::columns_at);
+  DecodeColumn* columns = reinterpret_cast<DecodeColumn*>(shared + S::columns_at);
   // Fewest slots of a row in use; its pieces' slots less one. Registers are short where there are 64 columns.
   int* bounds = reinterpret_cast<int*>(columns + S::columns);
   float* warp_largest = reinterpret_cast<float*>(shared + S::warp_values_at);
@@ -291,7 +100,7 @@ __global__ void __launch_bounds__(Sizes<D, NT, Value>::threads) attention_decode
     most = max(most, count);
     if (count > 0) least = min(least, count);
   }
-  const Walk start(piece_slots(most), most);
+  const PieceWalk start(piece_slots(most), most);
   if (start.is_done()) return;
   if (thread == 0) bounds[0] = least, bounds[1] = piece_slots(least) - 1;
 
@@ -324,7 +133,7 @@ __global__ void __launch_bounds__(Sizes<D, NT, Value>::threads) attention_decode
   int page = -1;
   bool present = true;
   float* largest = maxima;  // so far
-  for (Walk walk = start; !walk.is_done(); walk.next(S::tile)) {
+  for (PieceWalk walk = start; !walk.is_done(); walk.next(S::tile)) {
     float s[NT][4];  // slots g (elements 0, 1) and g + 8 of the warp's 16; columns 2 t, 2 t + 1
 #pragma unroll
     for (int n = 0; n < NT; ++n)
@@ -451,7 +260,7 @@ __global__ void __launch_bounds__(Sizes<D, NT, Value>::threads) attention_decode
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         const int at_column = 8 * n + 2 * t + i;
-        const Column column = columns[at_column];
+        const DecodeColumn column = columns[at_column];
         const int piece = walk.tile >> column.piece_shift;
         const bool ends = (end >> column.piece_shift) != piece || is_last;
         if (ends && piece << column.piece_shift < column.slots) {
@@ -568,7 +377,7 @@ void attention_decode(Queue& queue, ConstTensor q, const KvPages& pages, ConstTe
                       static_cast<int>(group),
                       scale_log2};
   const auto launch = [&]<int D, int NT, class Value>() {
-    using S = Sizes<D, NT, Value>;
+    using S = DecodeSizes<D, NT, Value>;
     const std::int64_t groups = (columns + S::columns - 1) / S::columns;
     const std::int64_t beside = pages.layout.heads * groups * pages.sequences();
     const std::int64_t wanted = (2 * queue.device().multiprocessors + beside - 1) / beside;

@@ -11,7 +11,7 @@
 //   int8 pages: the bytes arrive in a stage of their own and are widened (exactly) to bf16 tiles, a second barrier a
 //   tile; scales of keys multiply scores, those of values the weights before they are rounded.
 //   Shared memory at D = 256: q 32 KB + 2 x (16 + 16) KB = 96 KB (int8: 32 + 32 + 16.25 KB); registers: 128 output,
-//   16 scores, 8 weights, so about 220 of 255; 1 block a multiprocessor in 99 KiB, 2 in the H100's 227.
+//   16 scores, 8 weights, so about 250 of 255; 1 block a multiprocessor in 99 KiB, 2 in the H100's 227.
 //   FLOPs at Qwen3-Next-80B, 2,048 tokens behind 30,720: 4 x 256 x 16 x 2,048 x 31.7 K = 1.06 TFLOP a layer; bytes: KV
 //   from the second-level cache, 64 MB x 256 blocks' reuse: arithmetic is the limit. Shared memory gives 288 KB a tile
 //   of 64 x 64 x 256: 2,300 cycles, against 8,200 of the tensor cores of a 5090 (209.5 TFLOP/s) and 980 of an H100: so
@@ -223,8 +223,9 @@ __device__ __forceinline__ float soften(float (&s)[SLOTS / 8][4], float scale_lo
   return factor;
 }
 
+// Two blocks a multiprocessor; where that is the limit of the registers anyway (0), ptxas does better left alone.
 template <int D, class Value>
-__global__ void __launch_bounds__(block_threads) attention_prefill_tiles(Rows in, KvView view) {
+__global__ void __launch_bounds__(block_threads, D == 256 ? 0 : 2) attention_prefill_tiles(Rows in, KvView view) {
   using L = Layout<D, Value>;
   constexpr int slots = L::slots;
   DYN_SHARED(shared);

@@ -60,7 +60,7 @@ __device__ __forceinline__ void load_head(const float* from, const float* weight
 }
 
 template <class Value, class Out, bool ADJACENT>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(block_threads, 6)
     norm_rotary_write_heads(Heads in, SlotsOfTokens slots, KvView view, Out* q_out) {
   DYN_SHARED(shared);
   const int warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);

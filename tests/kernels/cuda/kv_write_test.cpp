@@ -154,6 +154,7 @@ TEST_F(CudaKvWriteSmall, KeepsWhatIsNotFiniteVisible) {
   const KvLayout layout{1, 8, KvKind::int8};
   const PagesOnDevice pages(queue(), layout, 1);
   std::vector<float> k(16, 0.0f), v = Random(2).normals(16);
+  k[8] = 3.4028234e38f;  // the largest there is
   v[3] = INFINITY;
   v[9] = std::nanf("");
   const OnDevice<float> dk(queue(), k), dv(queue(), v);
@@ -163,6 +164,7 @@ TEST_F(CudaKvWriteSmall, KeepsWhatIsNotFiniteVisible) {
   float scales[4];
   for (int i = 0; i < 4; ++i) std::memcpy(&scales[i], all.data() + pages.scale(pages.table()[0], i / 2, 0, i % 2), 4);
   EXPECT_EQ(scales[0], 0.0f);
+  EXPECT_EQ(scales[1], 3.4028234e38f / 127.0f);
   EXPECT_TRUE(std::isnan(scales[2]));
   EXPECT_TRUE(std::isnan(scales[3]));
 }

@@ -35,7 +35,7 @@ std::vector<double> transformed(const std::vector<float>& x, std::int64_t heads,
       double squares = 0;
       for (const double value : head) squares += value * value;
       for (std::int64_t d = 0; d < c.dim; ++d)
-        head[at(d)] *= wide(weights[at(d)]) / std::sqrt(squares / static_cast<double>(c.dim) + 1e-6);
+        head[at(d)] *= wide(weights[at(d)]) / std::sqrt(squares / static_cast<double>(c.dim) + 0.25);
     }
     for (std::int64_t i = 0; i < c.pairs; ++i) {
       double& a = head[at(c.order == RotaryPairs::halves ? i : 2 * i)];
@@ -71,7 +71,7 @@ void expect_all(Queue& queue, const Case& c) {
   const GuardedOnDevice<Out> out(queue, c.tokens * c.query_heads * c.dim);
   HeadTransform transform;
   if (c.normed) transform.q_norm = dwq.tensor({c.dim}), transform.k_norm = dwk.tensor({c.dim});
-  transform.eps = 1e-6f;
+  transform.eps = 0.25f;  // large enough to be seen
   transform.frequencies = &frequencies;
   transform.magnitude = 1.5f;
   transform.pairs = c.order;
@@ -180,6 +180,33 @@ TEST_F(CudaNormRotaryWriteSmall, WorksInPlaceAndAlikeAndLeavesOutTokens) {
                     alone_slots.tensor({1}), apart.pages(), alone.tensor({1, heads, dim}));
   const std::vector<float> whole = out.values(), single = alone.values();
   EXPECT_EQ(std::memcmp(single.data(), whole.data() + 2 * heads * dim, single.size() * 4), 0);
+}
+
+TEST_F(CudaNormRotaryWriteSmall, LeavesOutAndReportsSlotsWithoutAPage) {
+  const std::int64_t dim = 8;
+  const OnDevice<float> x(queue(), Random(1).normals(dim));
+  const OnDevice<std::int32_t> position(queue(), {3});
+  const RotaryFrequencies frequencies(queue(), frequencies_of(2));
+  PagesOnDevice pages(queue(), {1, dim, KvKind::int8}, 3);
+  pages.set_table({pages.table()[0], -1, static_cast<std::int32_t>(pages.page_count())});
+  const std::vector<unsigned char> before = pages.bytes();
+  HeadTransform transform;
+  transform.frequencies = &frequencies;
+  const auto faults_of = [&](std::int32_t slot) {
+    const OnDevice<std::int32_t> into(queue(), {slot});
+    const GuardedOnDevice<float> out(queue(), dim);
+    norm_rotary_write(queue(), x.tensor({1, 1, dim}), x.tensor({1, 1, dim}), x.tensor({1, 1, dim}), transform,
+                      position.tensor({1}), into.tensor({1}), pages.pages(), out.tensor({1, 1, dim}));
+    EXPECT_FALSE(std::isnan(out.values()[0]));
+    return pages.faults();
+  };
+  EXPECT_EQ(faults_of(256), kv_fault_hole);
+  EXPECT_EQ(faults_of(512), kv_fault_beyond_pool);
+  EXPECT_EQ(faults_of(768), kv_fault_beyond_table);
+  EXPECT_EQ(faults_of(-1), 0);  // left out
+  EXPECT_EQ(pages.bytes(), before);
+  EXPECT_EQ(faults_of(255), 0);
+  EXPECT_NE(pages.bytes(), before);
 }
 
 TEST_F(CudaNormRotaryWriteSmall, RefusesWhatDoesNotFit) {

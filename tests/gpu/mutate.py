@@ -259,6 +259,8 @@ def main():
         folders = {"plain": arguments.build, "asan": arguments.asan, "tsan": arguments.tsan}
         builds = {mode: Build((ROOT / folder).resolve(), operation) for mode, folder in folders.items()
                   if (ROOT / folder / "compile_commands.json").exists()}
+        if "plain" not in builds:
+            sys.exit(f"mutate: {arguments.build} is not configured (it has no compile_commands.json)")
         with tempfile.TemporaryDirectory() as name:
             scratch, limits = pathlib.Path(name), {}
             for mode, build in builds.items():

@@ -21,10 +21,13 @@ cudaError_t submit(Grid grid, const void* function, cudaStream_t stream);
 
 template <class T>
 inline void check_argument(const char* kernel, int argument, const T& value) {
-  if constexpr (std::is_pointer_v<T>)
+  if constexpr (std::is_pointer_v<T>) {
     check_pointer(kernel, argument, value);
-  else if constexpr (std::is_class_v<T>)
-    check_structure(kernel, argument, &value, sizeof value);
+  } else if constexpr (std::is_class_v<T>) {
+    T copy = value;
+    __builtin_clear_padding(&copy);  // there may stand anything, an address of the host's stack too
+    check_structure(kernel, argument, &copy, sizeof copy);
+  }
 }
 
 template <class... P, class... A>

@@ -146,9 +146,8 @@ __device__ inline Walk walk(int count, Shared shared, Weight weight, Stop stop) 
   const int index = static_cast<int>(shared.words[0]);
   if (index == found && index < count) shared.words[1] = static_cast<Word64>(__double_as_longlong(running));
   __syncthreads();
-  const double at = index < count ? __longlong_as_double(static_cast<long long>(shared.words[1])) : total;
-  __syncthreads();
-  return {index, at};
+  // No barrier: whoever uses the shared memory next writes words[1] behind one of its own.
+  return {index, index < count ? __longlong_as_double(static_cast<long long>(shared.words[1])) : total};
 }
 
 }  // namespace lectern::kernels::cuda::sampling

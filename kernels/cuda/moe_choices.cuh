@@ -34,7 +34,7 @@ __device__ __forceinline__ int gather_choices(Choices<TOKENS, CHOSEN>& choices, 
     if (given >= 0 && given < expert_count)
       expert = given;
     else if (blockIdx.x == 0)
-      *fault = 1;
+      atomicExch(fault, 1);
     choices.given[mine] = expert;
   }
   __syncthreads();

@@ -90,18 +90,21 @@ struct Piece {
   __device__ __forceinline__ void load(const std::byte* row, int index) {
     raw = gpu::Vector<Stored, values>::load_streaming(reinterpret_cast<const Stored*>(row) + index * values);
   }
-  __device__ __forceinline__ float add_product(float sum, const Rows& x, int row, int index) const {
+  /// sums[m] += piece m . the same columns of row `row` of x, which are read once.
+  template <int N>
+  __device__ __forceinline__ static void add_products(float (&sums)[N], const Piece (&pieces)[N], const Rows& x,
+                                                      int row, int index) {
     const float* from = x.values + static_cast<std::int64_t>(row) * x.columns + index * values;
-    float w[values];
-    gpu::to_floats(raw, w);
     constexpr int part = values < 4 ? values : 4;
 #pragma unroll
     for (int i = 0; i < values; i += part) {
       const auto run = gpu::Vector<float, part>::load(from + i);
 #pragma unroll
-      for (int j = 0; j < part; ++j) sum = __fmaf_rn(w[i + j], run.values[j], sum);
+      for (int m = 0; m < N; ++m)
+#pragma unroll
+        for (int j = 0; j < part; ++j)
+          sums[m] = __fmaf_rn(gpu::to_float(pieces[m].raw.values[i + j]), run.values[j], sums[m]);
     }
-    return sum;
   }
 };
 template <class Block>
@@ -111,8 +114,13 @@ struct Piece<Block, true> {
 
   __device__ __forceinline__ static int count(int columns) { return columns / 32; }
   __device__ __forceinline__ void load(const std::byte* row, int index) { raw = BlockFormat<Block>::load(row, index); }
-  __device__ __forceinline__ float add_product(float sum, const Rows& x, int row, int index) const {
-    return cuda::add_product<Block>(sum, BlockFormat<Block>::unpack(raw, index), x.rounded_row(row), index);
+  template <int N>
+  __device__ __forceinline__ static void add_products(float (&sums)[N], const Piece (&pieces)[N], const Rows& x,
+                                                      int row, int index) {
+    WeightPart parts[N];
+#pragma unroll
+    for (int m = 0; m < N; ++m) parts[m] = BlockFormat<Block>::unpack(pieces[m].raw, index);
+    cuda::add_products<Block>(sums, parts, x.rounded_row(row), index);
   }
 };
 
@@ -150,9 +158,7 @@ __device__ __forceinline__ void add_rows(float (&sums)[TOKENS][MATRICES], const 
 #pragma unroll
       for (int t = 0; t < TOKENS; ++t) {
         const int row = row_of(t);
-        if (row < 0) continue;
-#pragma unroll
-        for (int m = 0; m < MATRICES; ++m) sums[t][m] = pieces[i][m].add_product(sums[t][m], x, row, first + 32 * i);
+        if (row >= 0) Piece::add_products(sums[t], pieces[i], x, row, first + 32 * i);
       }
     }
   }
@@ -246,11 +252,11 @@ __device__ __forceinline__ void add_outputs(float (&sums)[TOKENS], const Matrice
     constexpr int ahead = sizeof(Piece) <= 48 ? 6 : 4;
     const int count = Piece::count(activated.columns), steps = (count + row_lanes - 1) / row_lanes;
     for (int first = 0; first < matrices * steps; first += ahead) {
-      Piece pieces[ahead];
+      Piece pieces[ahead][1];
 #pragma unroll
       for (int i = 0; i < ahead; ++i) {
         const int step = min(first + i, matrices * steps - 1);
-        pieces[i].load(down.row(expert_of(step / steps), row), min(step % steps * row_lanes + lane, count - 1));
+        pieces[i][0].load(down.row(expert_of(step / steps), row), min(step % steps * row_lanes + lane, count - 1));
       }
 #pragma unroll
       for (int i = 0; i < ahead; ++i) {
@@ -261,8 +267,9 @@ __device__ __forceinline__ void add_outputs(float (&sums)[TOKENS], const Matrice
         for (int t = 0; t < TOKENS; ++t) {
           const int from = row_of(place, t);
           if (from < 0) continue;
-          const float product = pieces[i].add_product(0.0f, activated, from, index);
-          sums[t] = __fmaf_rn(share(place, t), product, sums[t]);
+          float product[1] = {};
+          Piece::add_products(product, pieces[i], activated, from, index);
+          sums[t] = __fmaf_rn(share(place, t), product[0], sums[t]);
         }
       }
     }

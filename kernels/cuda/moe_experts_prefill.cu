@@ -3,25 +3,27 @@
 //   so that the 40 rows an expert has on average (2,048 tokens, 10 of 512 experts) fill 5 of 5 columns of fragments,
 //   where tokens on the left would fill 40 of 48 or 64 rows. Two launches: gate and up with silu(gate) * up, then down.
 //   Warp: 16 rows of weights (8 of the gate's with the same 8 of up's, so that both halves of a product meet in one
-//   thread; or 16 of down's) and up to 64 tokens: 8 fragments, 32 sums a thread. Block: 8 warps, 64 inner (128 output)
-//   rows, the 64 tokens of a tile in shared memory.
+//   thread; or 16 of down's) and up to 56 tokens: 7 fragments, 28 sums a thread (with 64 tokens the blocks of Q4_K do
+//   not fit 128 registers on every card; of experts with 40 rows on average one in 150 has more than 56). Block: 8
+//   warps, 64 inner (128 output) rows, the 56 tokens of a tile in shared memory.
 //   Lane: weights go from memory through registers into the fragment, without a stop in shared memory: each weight is
 //   needed by one warp alone. Lane (g, t) reads part 4 u + t (32 columns, 16 to 34 bytes, dequantize.cuh) of rows g and
 //   g + 8; what a fragment calls columns 2t, 2t + 1, 2t + 8, 2t + 9 are four neighbouring columns of that part. The sum
 //   over columns does not care, as long as the tokens follow: their fragment is a plain 16-byte load of 8 neighbouring
 //   values (two steps' worth), in chunks swizzled so that 8 lanes meet 8 banks whatever the type's parts are.
-//   Tokens (bf16) come by cp.async, 128 columns (16 KB) a stage, three stages, one barrier a stage; weights are one
-//   step of 128 columns ahead in registers and two more in the second-level cache (prefetch).
+//   Tokens (bf16) come by cp.async, 128 columns (14 KB) a stage, three stages, one barrier a stage. The next step's
+//   weights are loaded when half of a step is multiplied: 16 warps x 16 rows x 72 bytes = 18 KB under way in Q4_K, what
+//   the H100's memory asks for (7 KB on an RTX 5090).
 //   Blocks stay (two a multiprocessor) and take tiles from the device's own list (moe_sort): expert by expert, rows of
 //   weights, tokens innermost, so that an expert of several tiles reads its weights from the second-level cache after
 //   the first, and nothing waits for the host.
 //   T = 2,048: 129 GFLOP in 20,480 rows; 906 MB of weights in Q4_K, each once; 1.3 GB of tokens out of the second-level
-//   cache. H100: 0.27 ms of memory, 0.13 ms of tensor cores at 989 TFLOP/s, 0.28 ms of shared memory (64 tokens x 32
-//   columns are 32 cycles of 128 bytes to 16 mma), 0.23 ms of instructions that unpack (3.5 a weight): designed for 0.5
+//   cache. H100: 0.27 ms of memory, 0.13 ms of tensor cores at 989 TFLOP/s, 0.28 ms of shared memory (56 tokens x 32
+//   columns are 28 cycles of 128 bytes to 14 mma), 0.23 ms of instructions that unpack (3.5 a weight): designed for 0.5
 //   ms, 250 TFLOP/s. RTX 5090: 0.62 ms of tensor cores (209.5 TFLOP/s), 0.5 ms of memory: designed for 0.9 ms, 145
 //   TFLOP/s, 70 %; NInfer's grouped kernel reaches 105 there (50 %).
-//   Registers: 128 a thread at most (two blocks); Q5_K, Q6_K and plain types, whose steps take more of them, have
-//   one block a multiprocessor. Shared memory 48 KB.
+//   Registers: 128 a thread at most (two blocks); the other types, whose steps take more of them, have one block a
+//   multiprocessor. Shared memory 43 KB.
 //   Dropped: tiles of dequantized weights in shared memory with ldmatrix (a write and a read of 256 bytes for each 16 x
 //   8 weights, that nobody shares, and half the room for tokens).
 // hot: expert_products
@@ -93,7 +95,7 @@ struct Weights<Block> : BlockFormat<Block> {
 /// Blocks that a multiprocessor holds: as many as the registers that a step's weights take allow.
 template <class Stored>
 constexpr int blocks_of = std::is_same_v<Stored, BlockQ4_K> || std::is_same_v<Stored, BlockQ4_0> ||
-                                  std::is_same_v<Stored, BlockQ4_1> || std::is_same_v<Stored, BlockQ8_0>
+                                  std::is_same_v<Stored, BlockQ4_1> || std::is_same_v<Stored, gpu::bf16>
                               ? 2
                               : 1;
 
@@ -104,7 +106,6 @@ struct Problem {
   const std::int32_t *offsets, *tile_offsets, *tile_experts;
   gpu::bf16* out;         // [places, rows]
   std::int64_t row_size;  // bytes of a row of weights
-  int step_size;          // bytes of step_columns of them
   int chosen, experts, rows, columns;
 };
 
@@ -114,8 +115,8 @@ __device__ __forceinline__ int chunk_place(int token, int chunk) {
   return token * step_chunks + (chunk ^ (chunk & 8 ? 6 : 0) ^ (token & 1));
 }
 
-/// One of the block's items: 64 tokens by its rows of weights, in shared memory, so that the long loop over columns
-/// need not keep it in registers.
+/// One of the block's items: a tile of tokens by its rows of weights, in shared memory, so that the long loop over
+/// columns need not keep it in registers.
 struct Item {
   int expert, first_row, first_place, count;
   int sources[tile_tokens];  // rows of p.tokens
@@ -124,8 +125,7 @@ struct Item {
 /// Copies columns `step` of the item's tokens. Rows past the last and columns past the end are zeros.
 __device__ __forceinline__ void copy_tokens(const Problem& p, const Item& item, int step, unsigned char* stage) {
 #pragma unroll 1  // addresses of all at once would take registers that the products need
-  for (int i = 0; i < tile_tokens * step_chunks / block_threads; ++i) {
-    const int place = static_cast<int>(threadIdx.x) + i * block_threads;
+  for (int place = static_cast<int>(threadIdx.x); place < tile_tokens * step_chunks; place += block_threads) {
     const int token = place / step_chunks, chunk = place % step_chunks, column = step * step_columns + chunk * 8;
     const bool exists = token < item.count && column < p.columns;
     const gpu::bf16* from = p.tokens;
@@ -168,8 +168,9 @@ __global__ void __launch_bounds__(block_threads, blocks_of<Stored>) expert_produ
   gpu::wait_for_previous_grid();
   gpu::allow_next_grid();
 
-  const int row_blocks = (p.rows + block_rows - 1) / block_rows, index_limit = p.tile_offsets[p.experts] * row_blocks;
-  for (int index = static_cast<int>(blockIdx.x); index < index_limit; index += static_cast<int>(gridDim.x)) {
+  const int row_blocks = (p.rows + block_rows - 1) / block_rows;
+  for (int index = static_cast<int>(blockIdx.x); index < p.tile_offsets[p.experts] * row_blocks;
+       index += static_cast<int>(gridDim.x)) {
     __syncthreads();  // the item before is done with
     if (threadIdx.x < tile_tokens) find_item<block_rows>(p, index, item);
     __syncthreads();  // the item is there
@@ -182,11 +183,11 @@ __global__ void __launch_bounds__(block_threads, blocks_of<Stored>) expert_produ
              (static_cast<std::int64_t>(item.expert) * p.rows + min(row, p.rows - 1)) * p.row_size;
     };
     typename Format::Raw raw[2];
-    const auto load_weights = [&](int step) {
-#pragma unroll
-      for (int i = 0; i < 2; ++i) raw[i] = Format::load(row_of(i), min(4 * step + quarter, parts - 1));
+    const auto load_weights = [&](int i, int step) {
+      raw[i] = Format::load(row_of(i), min(4 * step + quarter, parts - 1));
     };
-    load_weights(0);
+    load_weights(0, 0);
+    load_weights(1, 0);
 #pragma unroll
     for (int i = 0; i < stages - 1; ++i) {
       if (i < steps) copy_tokens(p, item, i, shared + i * stage_bytes);
@@ -208,12 +209,8 @@ __global__ void __launch_bounds__(block_threads, blocks_of<Stored>) expert_produ
 #pragma unroll
       for (int run = 0; run < 2; ++run) {
         if (run == 1) {  // the next step's weights, under way from where half of this one's registers are free
-          load_weights(min(step + 1, steps - 1));
-          if (step + 3 < steps) {  // a sector of 32 bytes each lane of a row
-            const int ahead = min((step + 3) * p.step_size + 32 * quarter, static_cast<int>(p.row_size) - 1);
-            gpu::prefetch_l2(row_of(0) + ahead);
-            gpu::prefetch_l2(row_of(1) + ahead);
-          }
+          load_weights(0, min(step + 1, steps - 1));
+          load_weights(1, min(step + 1, steps - 1));
         }
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
@@ -308,7 +305,6 @@ void moe_experts_prefill(Queue& queue, ConstTensor x, ConstTensor gate, ConstTen
   p.first_rows = gate.data;
   p.second_rows = up.data;
   p.row_size = row_bytes(gate.type, hidden);
-  p.step_size = static_cast<int>(p.row_size * step_columns / hidden);
   p.out = activated;
   p.rows = static_cast<int>(inner);
   p.columns = static_cast<int>(hidden);
@@ -318,7 +314,6 @@ void moe_experts_prefill(Queue& queue, ConstTensor x, ConstTensor gate, ConstTen
   p.pairs = nullptr;
   p.first_rows = p.second_rows = down.data;
   p.row_size = row_bytes(down.type, inner);
-  p.step_size = static_cast<int>(p.row_size * step_columns / inner);
   p.out = reinterpret_cast<gpu::bf16*>(rows.data);
   p.rows = static_cast<int>(hidden);
   p.columns = static_cast<int>(inner);

@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(sort_threads)
   for_pairs(experts, expert_count, first, last, [&](int pair, int expert, unsigned same) {
     if (same != 0 && __ffs(static_cast<int>(same)) - 1 == lane) mine[expert] += __popc(same);
     if (pair < last && expert < 0) {
-      *fault = 1;
+      atomicExch(fault, 1);
       order.places[pair] = -1;
     }
   });

@@ -9,7 +9,7 @@ namespace lectern::kernels::cuda {
 
 inline constexpr std::int64_t sort_experts = 1024;
 /// Rows of an expert that moe_experts_prefill takes at once.
-inline constexpr std::int64_t expert_tile_rows = 64;
+inline constexpr std::int64_t expert_tile_rows = 56;
 
 /// The pairs (token, choice), counted through as token * k + choice, in the order of their experts, those of one expert
 /// in their own order. All i32 in device memory, which the caller owns.

@@ -62,6 +62,7 @@ std::vector<std::int32_t> random_experts(std::int64_t pairs, std::int64_t count,
 TEST_F(CudaMoeSortSmall, EqualsTheReference) {
   expect_order(queue(), random_experts(30, 7, 1), 3, 7);
   expect_order(queue(), random_experts(130, 3, 2), 1, 3);
+  expect_order(queue(), random_experts(1100, 3, 2), 1, 3);        // two rounds of some warps
   expect_order(queue(), std::vector<std::int32_t>(70, 4), 1, 6);  // two tiles of one expert, five have none
 }
 
